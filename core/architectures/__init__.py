@@ -1,0 +1,1 @@
+"""Network families: one entry a file, torch-free at import."""

@@ -1,0 +1,1 @@
+"""Attacks for evaluations: one entry a file, torch-free at import. The loops they share are in `core.pgd`."""

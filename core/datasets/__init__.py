@@ -1,0 +1,1 @@
+"""Built-in datasets: one entry a file, torch-free at import."""

@@ -1,0 +1,47 @@
+"""Job kind `train`: a dataset and an architecture give a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.cards import ARCHITECTURES, Catalogue, JobKind, ModelCard
+from core.errors import SpecRefused
+from core.planning import dataset_card
+from core.registry import parse_options
+from sieve.specs import TrainSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from core.context import Context, Inputs, Result
+
+
+def check(spec: TrainSpec, catalogue: Catalogue) -> ModelCard:
+    """The dataset exists, the architecture exists and takes its images."""
+    dataset = dataset_card(catalogue, spec.dataset, "/dataset")
+    entry = ARCHITECTURES.get(spec.architecture.name, "/architecture/name")
+    options = parse_options(entry.options, spec.architecture.options, "/architecture/options")
+    try:
+        entry.check(options, dataset.shape)
+    except SpecRefused as refused:
+        raise refused.under("/architecture/options") from None
+    if dataset.train_images is not None and dataset.train_images < 2 * spec.batch_size:
+        raise SpecRefused("/batch_size", f"{spec.dataset} has only {dataset.train_images} training images")
+    return ModelCard(shape=dataset.shape, classes=len(dataset.classes))
+
+
+def build() -> Callable[[Any, Inputs, Context], Result]:
+    """The routine."""
+    from core.training import train  # noqa: PLC0415
+
+    return train
+
+
+ENTRY = JobKind(
+    name="train",
+    summary="train a network, plainly or adversarially",
+    spec=TrainSpec,
+    slot="accelerator",
+    check=check,
+    build=build,
+)
