@@ -1,0 +1,1 @@
+"""What api and worker share: tables, job lifecycle and queue, blobs, settings. All SQL of the project is here."""

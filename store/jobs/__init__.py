@@ -1,0 +1,1 @@
+"""Jobs: submit, claim, renew, finish, read, and what owners ask of them. One verb a file."""

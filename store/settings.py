@@ -1,0 +1,59 @@
+"""Settings of the server, from the environment (`SIEVE_…`, `DATABASE_URL`, `REDIS_URL`) or files of secrets."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything that differs between two installations."""
+
+    model_config = SettingsConfigDict(env_prefix="SIEVE_", frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    database_url: str = Field(validation_alias=AliasChoices("DATABASE_URL", "SIEVE_DATABASE_URL"))
+    """PostgreSQL 15 or later, such as postgresql+psycopg://user:password@host/sieve."""
+    redis_url: str = Field(validation_alias=AliasChoices("REDIS_URL", "SIEVE_REDIS_URL"))
+    """Redis, such as redis://:password@host:6379/0."""
+    home: Path
+    """Data folder: blobs, scratch, downloaded datasets."""
+    lease_seconds: float = Field(default=20, gt=0)
+    """A running attempt that is not renewed for this long is taken from its worker."""
+    heartbeat_seconds: float = Field(default=5, gt=0)
+    """How often a worker renews."""
+    look_seconds: float = Field(default=5, gt=0)
+    """A free slot that has heard nothing for this long looks for work by itself."""
+    checkpoint_seconds: float = Field(default=30, ge=0)
+    """Least time between two checkpoints of a job."""
+    max_failures: int = Field(default=3, ge=1)
+    """Charged ends (crash, out of memory, lost lease) after which a job fails."""
+    devices: str = "auto"
+    """Devices to make slots of, such as `cuda:0,cuda:1` or `cpu`; `auto` takes every GPU, or else the CPU."""
+    cpu_slots: int = Field(default=0, ge=0)
+    """Slots on the CPU; 0 for one a core where there is no GPU, else one."""
+    slot_threads: int = Field(default=1, ge=1)
+    """Threads of a CPU slot. Fixed, so that results do not depend on the machine's size."""
+
+    @property
+    def blobs(self) -> Path:
+        """Where artifacts and checkpoints live, by their hash."""
+        return self.home / "blobs"
+
+    @property
+    def scratch(self) -> Path:
+        """Where attempts write before they publish; on the same filesystem as the blobs."""
+        return self.home / "scratch"
+
+    @property
+    def datasets(self) -> Path:
+        """Where built-in datasets are downloaded to."""
+        return self.home / "datasets"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
