@@ -4,6 +4,8 @@
     ├── SpecRefused          a spec asks for what cannot be: names the field
     │   └── UnknownName      ... a name that nothing answers to
     ├── DataUnavailable      a dataset's files cannot be read or fetched
+    ├── DamagedFile          a dataset or model file is cut short, or of another format
+    │   └── DamagedCheckpoint ... a checkpoint that does not hold what was written to it
     ├── Diverged             a loss or a weight stopped being a number
     └── Stopped              the routine was asked to stop, and did
 
@@ -55,6 +57,18 @@ class DataUnavailable(CoreError):
     """A dataset's files cannot be read or fetched."""
 
     code = "data_unavailable"
+
+
+class DamagedFile(CoreError):
+    """A dataset or model file is cut short, or of another format."""
+
+    code = "damaged_file"
+
+
+class DamagedCheckpoint(DamagedFile):
+    """A checkpoint does not hold what was written to it."""
+
+    code = "damaged_checkpoint"
 
 
 class Diverged(CoreError):

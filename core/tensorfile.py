@@ -1,0 +1,48 @@
+"""Tensors in a file: safetensors with one JSON header. What datasets, models and checkpoints are kept in.
+
+Equal content gives equal bytes. The safetensors library writes several metadata keys in random order, so there is one
+key, and it holds sorted JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from core.errors import DamagedFile
+
+HEADER = "feature_sieve"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors, from whatever device they are on, and a JSON header. An old file at `path` is replaced whole.
+
+    A writer that is killed leaves the old file as it was.
+    """
+    # Copies: two names may share memory, which the format cannot express.
+    owned = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+    part = path.with_name(path.name + ".part")
+    save_file(owned, part, metadata={HEADER: json.dumps(header, sort_keys=True)})
+    part.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors of a file, on the CPU, and its header.
+
+    Raises:
+        DamagedFile: it was cut short, or is no file of `write_tensors`.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[HEADER])
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise DamagedFile(f"{path.name} cannot be read: it is cut short or of another format ({error})") from None
