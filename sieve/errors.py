@@ -1,0 +1,115 @@
+"""Errors of the client.
+
+    SieveError
+    ├── ConfigurationError       no address, or a configuration file that cannot be read
+    ├── ServerUnreachable        no answer, after several tries
+    ├── JobUnsuccessful          a job that was waited for failed, was cancelled or was skipped
+    ├── WaitTimeout              a job did not end in time
+    ├── DownloadDamaged          what arrived is not what the server's checksum says
+    └── ApiError                 the server answered with a problem
+        ├── NotAllowed           401, 403: no key, a wrong one, or one that may not
+        ├── NotFound             404
+        ├── Conflict             409: not in the state that it is in
+        ├── Refused              422: a field is wrong; `errors` says which
+        └── ServerFailed         429, 5xx: the server cannot now
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sieve.objects import Job
+
+
+class SieveError(Exception):
+    """Any error of the client."""
+
+
+class ConfigurationError(SieveError):
+    """No address, or a configuration file that cannot be read."""
+
+
+class ServerUnreachable(SieveError):
+    """No answer, after several tries."""
+
+
+class DownloadDamaged(SieveError):
+    """What arrived is not what the server's checksum says; it was thrown away."""
+
+
+class JobUnsuccessful(SieveError):
+    """A job that was waited for failed, was cancelled or was skipped."""
+
+    def __init__(self, job: Job) -> None:
+        reason = f": {job.status_reason.message}" if job.status_reason else ""
+        super().__init__(f"{job.id} {job.state}{reason}")
+        self.job = job
+
+
+class WaitTimeout(SieveError):
+    """A job did not end in time. It goes on."""
+
+    def __init__(self, job: Job, seconds: float) -> None:
+        super().__init__(f"{job.id} is still {job.state} after {seconds:g} s")
+        self.job = job
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One field that the server refused."""
+
+    pointer: str
+    """JSON pointer into what was sent, such as `/training/epochs`."""
+    message: str
+
+
+class ApiError(SieveError):
+    """The server answered with a problem (RFC 9457)."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        self.status = status
+        self.problem = problem
+        """The whole document."""
+        self.code: str = problem.get("code", "")
+        """What went wrong, for programs: `unknown_name`, `illegal_transition`, ..."""
+        self.detail: str = problem.get("detail") or problem.get("title") or f"status {status}"
+        self.errors = tuple(FieldError(e.get("pointer", ""), e.get("message", "")) for e in problem.get("errors", ()))
+        fields = "".join(f"\n  {error.pointer or '/'}: {error.message}" for error in self.errors)
+        super().__init__(self.detail + fields)
+
+    @classmethod
+    def of(cls, status: int, problem: dict[str, Any]) -> ApiError:
+        """The error that fits a status."""
+        return _BY_STATUS.get(status, ServerFailed if status >= 500 else ApiError)(status, problem)
+
+
+class NotAllowed(ApiError):
+    """No key, a wrong one, or one that may not."""
+
+
+class NotFound(ApiError):
+    """There is no such thing, or it is somebody else's."""
+
+
+class Conflict(ApiError):
+    """Not in the state that it is in."""
+
+
+class Refused(ApiError):
+    """A field is wrong; `errors` says which."""
+
+
+class ServerFailed(ApiError):
+    """The server cannot now."""
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    401: NotAllowed,
+    403: NotAllowed,
+    404: NotFound,
+    409: Conflict,
+    422: Refused,
+    429: ServerFailed,
+}
