@@ -1,0 +1,59 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+DATASET ?= digits
+SEED ?= 0
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+PACKAGES := sieve core formats store api worker local
+
+.PHONY: help
+help: ## say what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+.PHONY: setup
+setup: $(READY) ## make .venv and install everything into it (again only when the lock has changed)
+
+$(READY): requirements.lock deploy/setup.sh
+	@deploy/setup.sh
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## the paper's study through a service of its own: make demo DATASET=digits SEED=0
+	@$(BIN)/python -m local demo --dataset $(DATASET) --seed $(SEED)
+
+.PHONY: up
+up: $(READY) ## run the service on this machine: its own PostgreSQL and Redis, the API, a worker
+	@$(BIN)/python -m local up
+
+.PHONY: test
+test: $(READY) ## the test suite
+	@$(BIN)/python -m pytest -m "not full"
+
+.PHONY: test-full
+test-full: $(READY) ## the test suite with its long tests
+	@$(BIN)/python -m pytest
+
+.PHONY: check
+check: $(READY) ## lint, format, types, and that the migrations match the tables
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m local check-migrations
+
+.PHONY: compose-check
+compose-check: $(READY) ## docker-compose.yml: valid, and its commands run on Debian's own PostgreSQL and Redis (needs root)
+	@deploy/check-compose.sh
+
+.PHONY: lock
+lock: $(READY) ## resolve pyproject.toml into requirements.lock (UPGRADE=--upgrade: the newest of everything)
+	@UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile pyproject.toml --universal --python-version 3.11 \
+		--extra server --extra local --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--quiet $(UPGRADE) --output-file requirements.lock
+
+.PHONY: clean
+clean: ## remove what make leaves behind, except .venv and data
+	@rm -rf out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find $(PACKAGES) migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
