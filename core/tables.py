@@ -1,0 +1,195 @@
+"""The report's numbers as tables of text, for Markdown, for the page, and for those who cannot see a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.published import CERTAINTY
+
+Numbers = Mapping[str, Any]
+MEMORY_MARK = "†"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells are plain text. The first column names the row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A figure for people; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def between(pair: Sequence[float]) -> str:
+    """An interval for people."""
+    return f"{number(pair[0])} – {number(pair[1])}"
+
+
+def main_table(numbers: Numbers) -> Table:
+    """Standard and robust accuracy of every row, with intervals."""
+    epsilons = list(numbers["rows"][0]["robust"])
+
+    def cell(row: Numbers, *path: str) -> str:
+        value, interval = row, row["interval"]
+        for key in path:
+            value, interval = value[key], interval[key]
+        return f"{number(value)} ({between(interval)})"  # type: ignore[arg-type]
+
+    return Table(
+        title="Accuracy on the test set, %",
+        columns=("trained on", "standard", *(f"{numbers['norm']} eps {epsilon}" for epsilon in epsilons)),
+        rows=tuple(
+            (row["name"], cell(row, "standard"), *(cell(row, "robust", epsilon) for epsilon in epsilons))
+            for row in numbers["rows"]
+        ),
+    )
+
+
+def published_table(numbers: Numbers) -> Table:
+    """The published figures; those from memory carry a mark, and the note says so."""
+    rows = numbers["published"]["rows"]
+    epsilons = sorted({epsilon for row in rows for epsilon in row["robust"]}, key=float)
+
+    def cell(figure: Numbers | None) -> str:
+        if figure is None:
+            return "–"
+        low, high = figure["low"], figure["high"]
+        text = f"{low:g}" if low == high else f"{low:g} – {high:g}"
+        return text if figure["certainty"] == "read" else f"{text} {MEMORY_MARK}"
+
+    return Table(
+        title=numbers["published"]["heading"],
+        columns=("trained on", "standard", *(f"l2 eps {epsilon}" for epsilon in epsilons)),
+        rows=tuple(
+            (row["name"], cell(row["standard"]), *(cell(row["robust"].get(epsilon)) for epsilon in epsilons))
+            for row in rows
+        ),
+        note=f"{MEMORY_MARK} {CERTAINTY['memory']}. Everything else was {CERTAINTY['read']}.",
+    )
+
+
+def construction_tables(numbers: Numbers) -> list[Table]:
+    """How the constructed datasets came out: those made by feature matching, then those made by targeted attacks."""
+    matched = [made for made in numbers["constructions"] if made["method"] == "robust"]
+    targeted = [made for made in numbers["constructions"] if made["method"] != "robust"]
+    tables = []
+    if matched:
+        tables.append(
+            Table(
+                title="Made by feature matching",
+                columns=(
+                    "dataset",
+                    "source model",
+                    "images",
+                    "moved by, l2: mean (5 % – 95 %)",
+                    "relative feature distance: mean (5 % – 95 %)",
+                    "nearer to its start than to its source, %",
+                    "source model reads the label, %",
+                ),
+                rows=tuple(
+                    (
+                        *_made(made),
+                        _distribution(made["feature_distance"]),
+                        number(made["nearer_to_start"]),
+                        number(made["source_reads_label"]),
+                    )
+                    for made in matched
+                ),
+            )
+        )
+    if targeted:
+        tables.append(
+            Table(
+                title="Made by targeted attacks",
+                columns=(
+                    "dataset",
+                    "source model",
+                    "images",
+                    "moved by, l2: mean (5 % – 95 %)",
+                    "target reached, %",
+                    "target reached where it differs from the label, %",
+                    "at the ball's surface, %",
+                ),
+                rows=tuple(
+                    (
+                        *_made(made),
+                        number(made["success"]),
+                        number(made["success_where_changed"]),
+                        number(made["at_surface"]),
+                    )
+                    for made in targeted
+                ),
+            )
+        )
+    return tables
+
+
+def readings_table(readings: Sequence[Numbers]) -> Table:
+    """How often the source models read the stored labels of the constructed images."""
+    return Table(
+        title="Stored label read by the source models, %",
+        columns=("images of", "read by", "all images", "images whose stored label differs from their own"),
+        rows=tuple(
+            (reading["dataset"], reading["model"], number(reading["stored"]), number(reading["stored_where_changed"]))
+            for reading in readings
+        ),
+    )
+
+
+def other_table(numbers: Numbers) -> Table:
+    """Accuracy under noise, and on labels shifted by one class."""
+    deviations = list(numbers["rows"][0]["noise"])
+    return Table(
+        title="Without an attack, %",
+        columns=(
+            "trained on",
+            "clean",
+            *(f"Gaussian noise of {deviation}" for deviation in deviations),
+            "on (x, y + 1)",
+        ),
+        rows=tuple(
+            (
+                row["name"],
+                number(row["standard"]),
+                *(number(row["noise"][deviation]) for deviation in deviations),
+                number(row["shifted"]),
+            )
+            for row in numbers["rows"]
+        ),
+    )
+
+
+def attacks_table(numbers: Numbers) -> Table:
+    """What each attack alone leaves, and the worst case over all of them."""
+    by_norm: Numbers = numbers["rows"][0]["by_attack"]
+    attacks = list(dict.fromkeys(name for held in by_norm.values() for found in held.values() for name in found))
+    return Table(
+        title="Robust accuracy by attack, %",
+        columns=("trained on", "within", *attacks, "worst case"),
+        rows=tuple(
+            (
+                row["name"],
+                f"{norm} {epsilon}",
+                *(number(found.get(name)) for name in attacks),
+                number(row["robust_by_norm"][norm][epsilon]),
+            )
+            for row in numbers["rows"]
+            for norm, held in row["by_attack"].items()
+            for epsilon, found in held.items()
+        ),
+    )
+
+
+def _made(made: Numbers) -> tuple[str, ...]:
+    return made["name"], made["source"], str(made["n_images"]), _distribution(made["norm"])
+
+
+def _distribution(values: Numbers) -> str:
+    return f"{values['mean']:.3g} ({values['p5']:.3g} – {values['p95']:.3g})"
