@@ -1,0 +1,109 @@
+"""Threat models: the points that an attack may reach, and how it moves among them.
+
+A `Norm` says how perturbations are measured, drawn, stepped along and shrunk; a `Ball` is one norm's ball around each
+image of a batch, cut with the box [0, 1]. Both know nothing of models.
+
+Shape legend: n images; a perturbation or gradient is [n, C, H, W], a per-image value [n]. Lengths and radii are in
+pixel values; normalisation is inside the model, so nothing here knows of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from sieve.specs import Norm as NormName
+
+_IMAGE = (1, 2, 3)
+_TINY = torch.finfo(torch.float32).tiny
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A norm on perturbations."""
+
+    name: NormName
+    length: Callable[[Tensor], Tensor]
+    """[n, C, H, W] to [n]."""
+    direction: Callable[[Tensor], Tensor]
+    """The step of length 1 that climbs a gradient fastest; 0 where the gradient is 0. May overwrite its argument."""
+    shrink: Callable[[Tensor, float], Tensor]
+    """The nearest perturbations within a radius. May overwrite its argument."""
+    uniform: Callable[[Tensor, torch.Generator], Tensor]
+    """Uniform draws from the unit ball, shaped like its argument."""
+
+
+def _l2_length(delta: Tensor) -> Tensor:
+    lengths: Tensor = vector_norm(delta, dim=_IMAGE)
+    return lengths
+
+
+def _l2_direction(gradient: Tensor) -> Tensor:
+    # A confident model's gradient can be so small that its square is 0 in fp32: scale by the largest entry first.
+    gradient /= vector_norm(gradient, ord=math.inf, dim=_IMAGE, keepdim=True).clamp_min_(_TINY)
+    gradient /= vector_norm(gradient, dim=_IMAGE, keepdim=True).clamp_min_(_TINY)
+    return gradient
+
+
+def _l2_shrink(delta: Tensor, radius: float) -> Tensor:
+    delta *= (radius / vector_norm(delta, dim=_IMAGE, keepdim=True).clamp_min_(_TINY)).clamp_max_(1)
+    return delta
+
+
+def _l2_uniform(like: Tensor, generator: torch.Generator) -> Tensor:
+    """A Gaussian's direction is uniform on the sphere; in d dimensions the radius of a uniform point is u^(1/d)."""
+    gaussian = torch.empty_like(like).normal_(generator=generator)
+    radius = torch.rand(len(like), 1, 1, 1, generator=generator, device=like.device) ** (1 / like[0].numel())
+    return _l2_direction(gaussian) * radius
+
+
+def _linf_length(delta: Tensor) -> Tensor:
+    lengths: Tensor = vector_norm(delta, ord=math.inf, dim=_IMAGE)
+    return lengths
+
+
+def _linf_direction(gradient: Tensor) -> Tensor:
+    return gradient.sign_()
+
+
+def _linf_shrink(delta: Tensor, radius: float) -> Tensor:
+    return delta.clamp_(-radius, radius)
+
+
+def _linf_uniform(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.empty_like(like).uniform_(-1, 1, generator=generator)
+
+
+NORMS: Mapping[NormName, Norm] = {
+    "l2": Norm("l2", _l2_length, _l2_direction, _l2_shrink, _l2_uniform),
+    "linf": Norm("linf", _linf_length, _linf_direction, _linf_shrink, _linf_uniform),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """The images in [0, 1] within `epsilon` of each centre. Without an epsilon: all of [0, 1]."""
+
+    norm: Norm
+    center: Tensor
+    """[n, C, H, W] in [0, 1]."""
+    epsilon: float = math.inf
+
+    def random_start(self, generator: torch.Generator) -> Tensor:
+        """Uniform in the ball, then clipped to [0, 1] (which only brings it nearer to the centre)."""
+        return (self.center + self.epsilon * self.norm.uniform(self.center, generator)).clamp_(0, 1)
+
+    def step(self, z: Tensor, gradient: Tensor, length: float) -> Tensor:
+        """From `z` climb `gradient` by a step of this length, then go back to the nearest point of the ball, then clip.
+
+        Overwrites `gradient`.
+        """
+        z = z + self.norm.direction(gradient).mul_(length)
+        if self.epsilon < math.inf:
+            z = self.norm.shrink(z.sub_(self.center), self.epsilon).add_(self.center)
+        return z.clamp_(0, 1)
