@@ -1,17 +1,17 @@
 """Errors of the client.
 
-    SieveError
-    ├── ConfigurationError       no address, or a configuration file that cannot be read
-    ├── ServerUnreachable        no answer, after several tries
-    ├── JobUnsuccessful          a job that was waited for failed, was cancelled or was skipped
-    ├── WaitTimeout              a job did not end in time
-    ├── DownloadDamaged          what arrived is not what the server's checksum says
-    └── ApiError                 the server answered with a problem
-        ├── NotAllowed           401, 403: no key, a wrong one, or one that may not
-        ├── NotFound             404
-        ├── Conflict             409: not in the state that it is in
-        ├── Refused              422: a field is wrong; `errors` says which
-        └── ServerFailed         429, 5xx: the server cannot now
+SieveError
+├── ConfigurationError       no address, or a configuration file that cannot be read
+├── ServerUnreachable        no answer, after several tries
+├── JobUnsuccessful          a job that was waited for failed, was cancelled or was skipped
+├── WaitTimeout              a job did not end in time
+├── DownloadDamaged          what arrived is not what the server's checksum says
+└── ApiError                 the server answered with a problem
+    ├── NotAllowed           401, 403: no key, a wrong one, or one that may not
+    ├── NotFound             404
+    ├── Conflict             409: not in the state that it is in
+    ├── Refused              422: a field is wrong; `errors` says which
+    └── ServerFailed         429, 5xx: the server cannot now
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sieve.objects import Job
+    from sieve.job import Job
 
 
 class SieveError(Exception):

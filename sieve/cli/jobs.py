@@ -1,0 +1,154 @@
+"""`sieve jobs`, `show`, `logs`, `queue`, and what owners ask of a job: `cancel`, `pause`, `resume`, `retry`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from rich.text import Text
+
+from sieve.cli.terminal import Terminal, ago, duration, state_text, with_terminal
+from sieve.job import Job
+
+
+@click.command()
+@click.option("--state", help="Such as running; several with commas between.")
+@click.option("--kind", help="Such as train; several with commas between.")
+@click.option("--owner", help="Name of a user.")
+@click.option("--label", help="KEY or KEY=VALUE.")
+@click.option("--study", metavar="JOB", help="Jobs of this study.")
+@click.option("--limit", "-n", default=20, show_default=True, help="At most this many.")
+@with_terminal
+def jobs(
+    terminal: Terminal,
+    *,
+    state: str | None,
+    kind: str | None,
+    owner: str | None,
+    label: str | None,
+    study: str | None,
+    limit: int,
+) -> None:
+    """List jobs, newest first."""
+    with terminal.client() as client:
+        found = client.jobs(state=state, kind=kind, owner=owner, label=label, study=study, limit=limit)
+        terminal.rows(
+            found,
+            ("id", "kind", "name", "state", "progress", "owner", "age"),
+            lambda job: (
+                job.id,
+                job.kind,
+                job.name,
+                state_text(job.state),
+                _progress(job),
+                job.owner,
+                ago(job.created_at),
+            ),
+        )
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@with_terminal
+def show(terminal: Terminal, job_id: str) -> None:
+    """Show a job: where it stands, why, and what came of it."""
+    with terminal.client() as client:
+        job = client.job(job_id)
+    if terminal.json:
+        terminal.values(job.to_dict())
+    elif terminal.quiet:
+        terminal.say(job.state)
+    else:
+        _describe(terminal, job)
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("--follow", "-f", is_flag=True, help="Stay, and print new lines as they come, until the job has ended.")
+@with_terminal
+def logs(terminal: Terminal, job_id: str, follow: bool) -> None:
+    """Print a job's log."""
+    with terminal.client() as client:
+        job = client.job(job_id)
+        if not follow:
+            for line in job.logs():
+                click.echo(line)
+            return
+        for event in job.stream():
+            if event.type == "log":
+                click.echo(event.data.get("message", ""))
+
+
+@click.command()
+@with_terminal
+def queue(terminal: Terminal) -> None:
+    """Show the jobs that wait, in the order in which they will start."""
+    with terminal.client() as client:
+        waiting = client.queue()
+    terminal.rows(
+        waiting,
+        ("place", "job", "kind", "owner", "priority", "waits", "why"),
+        lambda row: (
+            row["place"],
+            row["job"],
+            row["kind"],
+            row["owner"],
+            str(row["priority"]),
+            duration(row["waiting_seconds"]),
+            row["reason"],
+        ),
+    )
+
+
+def _verb(name: str, help_text: str, act: Callable[[Job], Job]) -> click.Command:
+    @click.command(name, help=help_text)
+    @click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
+    @with_terminal
+    def command(terminal: Terminal, job_ids: tuple[str, ...]) -> None:
+        with terminal.client() as client:
+            asked = [act(client.job(job_id)) for job_id in job_ids]
+        terminal.rows(asked, ("id", "state"), lambda job: (job.id, state_text(job.state)))
+
+    return command
+
+
+cancel = _verb("cancel", "End jobs; of a study, all its jobs.", Job.cancel)
+pause = _verb("pause", "Let jobs stop at their next checkpoint.", Job.pause)
+resume = _verb("resume", "Let paused jobs go on from their checkpoints.", Job.resume)
+retry = _verb("retry", "Queue jobs again that failed or were cancelled.", Job.retry)
+
+
+def _describe(terminal: Terminal, job: Job) -> None:
+    head = Text(f"{job.id}  {job.kind}  {job.name}  ")
+    terminal.say(head + state_text(job.state))
+    if job.status_reason:
+        terminal.say(f"  {job.status_reason.message}")
+    if job.progress and not job.done:
+        terminal.say(f"  {_progress(job)}")
+    for label, value in (("study", job.study), ("owner", job.owner), ("created", job.created_at)):
+        if value:
+            terminal.say(f"  {label}: {value}")
+    for what, made in job.outputs.items():
+        terminal.say(f"  {what}: {made}")
+    if job.children:
+        terminal.say("")
+        terminal.rows(
+            job.children,
+            ("id", "node", "state", "progress"),
+            lambda child: (child.id, child.node, state_text(child.state), _progress(child)),
+        )
+    if job.result and job.kind != "study":
+        terminal.say("")
+        terminal.values(job.result)
+    if job.state == "failed" and job.status_reason and job.status_reason.retryable:
+        terminal.hint(f"it can be tried again: sieve retry {job.id}")
+    if job.kind == "study" and job.succeeded:
+        terminal.hint(f"its table: sieve report {job.id}")
+
+
+def _progress(job: Job) -> str:
+    progress = job.progress
+    if progress is None or job.state in ("queued", "blocked"):
+        return ""
+    left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds and job.state == "running" else ""
+    return f"{progress.fraction:.0%} {progress.phase}{left}"

@@ -1,0 +1,22 @@
+"""`sieve login`."""
+
+from __future__ import annotations
+
+import click
+
+from sieve.cli.terminal import Terminal, with_terminal
+from sieve.client import Client
+from sieve.config import Config, config_path, save_config
+
+
+@click.command()
+@with_terminal
+def login(terminal: Terminal) -> None:
+    """Try an address and a key, and keep them for later commands."""
+    url = terminal.url or click.prompt("Address of the server", default="http://127.0.0.1:8000", err=True)
+    key = terminal.key or click.prompt("API key", hide_input=True, err=True)
+    with Client(url, key) as client:
+        me = client.me()
+    save_config(Config(url.rstrip("/"), key))
+    terminal.say(f"{me['name']} ({me['role']})")
+    terminal.hint(f"kept in {config_path()}")

@@ -1,0 +1,180 @@
+"""`sieve submit`: a job from options, which are generated from its spec, or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+import click
+import yaml
+
+from sieve.cli.options import option_of, spec_options, spec_values
+from sieve.cli.terminal import Terminal, with_terminal
+from sieve.cli.watch import follow
+from sieve.errors import Refused
+from sieve.specs import PRESET_SUMMARIES, EvaluateSpec, Spec, StudySpec, SynthesizeSpec, TrainSpec
+
+PRIORITIES = {"low": -1, "normal": 0, "high": 1}
+KINDS: dict[str, type[Spec]] = {
+    "train": TrainSpec,
+    "synthesize": SynthesizeSpec,
+    "evaluate": EvaluateSpec,
+    "study": StudySpec,
+}
+
+SUMMARIES = {
+    "train": "Train a network, plainly or adversarially.",
+    "synthesize": "Construct a robust or non-robust training set.",
+    "evaluate": "Measure a model: clean, under attack, under noise.",
+    "study": "The paper's study, from source models to the report.",
+}
+
+
+def _beside() -> list[click.Option]:
+    """What may be said of a job of any kind."""
+    return [
+        click.Option(
+            ["--file", "-f", "file"], type=click.File(), help="Take the spec from a YAML or JSON file; - is stdin."
+        ),
+        click.Option(["--name", "job_name"], default="", help="A name for people."),
+        click.Option(["--label", "labels"], multiple=True, metavar="KEY=VALUE", help="A label to find the job by."),
+        click.Option(["--priority"], type=click.Choice(list(PRIORITIES)), default="normal", show_default=True),
+        click.Option(["--idempotency-key"], help="The same key and spec give the same job."),
+        click.Option(["--dry-run"], is_flag=True, help="Have the spec checked and print the plan; make no job."),
+        click.Option(["--watch", "-w", "watched"], is_flag=True, help="Follow the job until it has ended."),
+    ]
+
+
+def _submit(kind: str | None) -> Any:
+    @with_terminal
+    def run(
+        terminal: Terminal,
+        /,
+        *,
+        file: IO[str] | None,
+        job_name: str,
+        labels: tuple[str, ...],
+        priority: str,
+        idempotency_key: str | None,
+        dry_run: bool,
+        watched: bool,
+        **fields: Any,
+    ) -> None:
+        context = click.get_current_context()
+        if context.invoked_subcommand is not None:
+            return
+        if kind is None and file is None:
+            raise click.UsageError(f"say what to submit: a file with -f, or one of {', '.join(KINDS)}")
+        spec = _merged(_read(file), ({"kind": kind} if kind else {}) | spec_values(fields))
+        name, of_file = job_name or str(spec.pop("name", "")), spec.pop("labels", {})
+        given = _labels(labels)
+        with terminal.client() as client:
+            try:
+                if dry_run:
+                    _show_plan(terminal, client.plan(spec))
+                    return
+                job = client.submit(
+                    spec,
+                    name=name,
+                    labels=of_file | given,
+                    priority=int(spec.pop("priority", 0)) or PRIORITIES[priority],
+                    idempotency_key=idempotency_key,
+                )
+            except Refused as refused:
+                if kind is not None and (options := {option_of(error.pointer) for error in refused.errors}):
+                    refused.add_note(f"see {', '.join(sorted(options))} in `sieve submit {kind} --help`")
+                raise
+            if watched:
+                terminal.hint(job.id)
+                follow(terminal, job)
+            elif terminal.json:
+                terminal.values(job.to_dict())
+            else:
+                terminal.say(job.id)
+                terminal.hint(f"follow it: sieve watch {job.id}")
+
+    return run
+
+
+def _help_all(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        for parameter in context.command.params:
+            if isinstance(parameter, click.Option):
+                parameter.hidden = False
+        click.echo(context.get_help())
+        context.exit()
+
+
+def _with_options(command: click.Command, options: list[click.Option]) -> click.Command:
+    command.params = [*options, *command.params]
+    return command
+
+
+def _kind_command(kind: str, spec: type[Spec]) -> click.Command:
+    options = spec_options(spec)
+    summary = " ".join((spec.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
+    if kind == "study":
+        summary += "\n\nPresets: " + "; ".join(f"{name} ({said})" for name, said in PRESET_SUMMARIES.items()) + "."
+    if any(option.hidden for option in options):
+        summary += "\n\nOptions of inner objects, such as --training.epochs, are listed by --help-all."
+        options.append(
+            click.Option(
+                ["--help-all"],
+                is_flag=True,
+                help="Show every option and exit.",
+                is_eager=True,
+                expose_value=False,
+                callback=_help_all,
+            )
+        )
+    return _with_options(
+        click.command(kind, help=summary, short_help=SUMMARIES[kind])(_submit(kind)), [*options, *_beside()]
+    )
+
+
+submit = click.Group(
+    "submit",
+    callback=(_group_run := _submit(None)),
+    params=[*_beside(), *_group_run.__click_params__[::-1]],
+    invoke_without_command=True,
+    help="Submit a job: from options, or from a file with -f.",
+    commands=[_kind_command(kind, spec) for kind, spec in KINDS.items()],
+)
+
+
+def _read(file: IO[str] | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        values = yaml.safe_load(file)
+    except yaml.YAMLError as error:
+        raise click.UsageError(f"{file.name} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise click.UsageError(f"{file.name} holds no spec: a mapping with a kind")
+    return values
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Options over a file: objects key by key; a reference written as a bare name becomes an object first."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(value, dict) and isinstance(below, str):
+            below = {"name": below}
+        merged[key] = _merged(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+    return merged
+
+
+def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise click.BadParameter(f"{wrong[0]!r} is not KEY=VALUE", param_hint="--label")
+    return dict(pair.split("=", maxsplit=1) for pair in pairs)
+
+
+def _show_plan(terminal: Terminal, plan: dict[str, Any]) -> None:
+    if terminal.json:
+        terminal.values(plan)
+        return
+    for job in plan["jobs"]:
+        terminal.say(f"{job['kind']:<12}{job['node'] or ''}")
+    terminal.hint("the spec is in order; nothing was submitted")

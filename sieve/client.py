@@ -1,0 +1,165 @@
+"""The Python client.
+
+>>> client = Client()                                    # address and key: arguments > environment > file
+>>> job = client.submit(StudySpec(preset="digits"), name="first try")
+>>> job.wait().report()["rows"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Literal, Self, TypeVar
+
+from sieve.config import find_config
+from sieve.job import Job
+from sieve.objects import Dataset, Model, Record
+from sieve.specs import Spec
+from sieve.transport import Transport
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+class Client:
+    """A Feature Sieve server. Use as a context manager, or `close()` it."""
+
+    def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 30.0) -> None:
+        """Address and key: given here, or `SIEVE_URL` and `SIEVE_API_KEY`, or the file that `sieve login` writes.
+
+        Raises:
+            ConfigurationError: no place names an address.
+        """
+        self.transport = Transport(find_config(url, key), timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client {self.transport.config.url}>"
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.transport.close()
+
+    def submit(
+        self,
+        spec: Spec | Mapping[str, Any],
+        *,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        priority: int = 0,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit a job.
+
+        Args:
+            spec: what to do, such as `StudySpec(preset="digits")`, or its JSON values with `kind`.
+            name: for people.
+            labels: to find it by.
+            priority: -1 low, 0 normal, 1 high.
+            idempotency_key: the same key and spec give the same job; drawn where it is not given.
+
+        Raises:
+            Refused: a field is wrong; nothing was made.
+        """
+        beside = {"name": name, "labels": dict(labels or {}), "priority": priority}
+        body = _values(spec) | {key: value for key, value in beside.items() if value}
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
+        return Job._of(self, self.transport.json("POST", "/v1/jobs", body=body, headers=headers))
+
+    def plan(self, spec: Spec | Mapping[str, Any]) -> dict[str, Any]:
+        """Have a spec checked, and see the jobs that it would make. Makes none."""
+        plan: dict[str, Any] = self.transport.json("POST", "/v1/jobs", params={"dry_run": True}, body=_values(spec))
+        return plan
+
+    def job(self, job_id: str) -> Job:
+        """A job by its id."""
+        return Job._of(self, self.transport.json("GET", f"/v1/jobs/{_safe(job_id)}"))
+
+    def jobs(
+        self,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        owner: str | None = None,
+        label: str | None = None,
+        study: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Job]:
+        """Jobs, newest first, in short (`refresh()` gives the whole); asks for further pages as they are needed.
+
+        Args:
+            state: such as `running`; several with commas between.
+            kind: such as `train`; several with commas between.
+            owner: name of a user; admins see everybody's.
+            label: `key` or `key=value`.
+            study: id of the study that they are part of.
+            limit: at most this many.
+        """
+        params = {"state": state, "kind": kind, "owner": owner, "label": label, "study": study}
+        return self._pages(Job, "/v1/jobs", params, limit)
+
+    def datasets(self, *, limit: int | None = None) -> Iterator[Dataset]:
+        """Datasets that jobs can name: built-in ones, registered folders, what jobs made (newest first)."""
+        return self._pages(Dataset, "/v1/datasets", {}, limit)
+
+    def dataset(self, name: str) -> Dataset:
+        """A dataset by its name or id."""
+        return Dataset._of(self, self.transport.json("GET", f"/v1/datasets/{_safe(name)}"))
+
+    def models(self, *, limit: int | None = None) -> Iterator[Model]:
+        """Trained models, newest first."""
+        return self._pages(Model, "/v1/models", {}, limit)
+
+    def model(self, model_id: str) -> Model:
+        """A model by its id."""
+        return Model._of(self, self.transport.json("GET", f"/v1/models/{_safe(model_id)}"))
+
+    def report(self, job: Job | str, format: Literal["json", "md", "html"] = "json") -> Any:
+        """A study's report: a dict as `json`, else text."""
+        job_id = job if isinstance(job, str) else job.id
+        response = self.transport.ask("GET", f"/v1/jobs/{_safe(job_id)}/report", params={"format": format})
+        return response.json() if format == "json" else response.text
+
+    def queue(self) -> list[dict[str, Any]]:
+        """Every waiting job: its place, what is ahead, and why it waits."""
+        return list(self.transport.json("GET", "/v1/queue")["data"])
+
+    def presets(self) -> dict[str, dict[str, Any]]:
+        """Presets of the study by name: what each is for, and its fields."""
+        return {preset["name"]: preset for preset in self.transport.json("GET", "/v1/presets")["data"]}
+
+    def me(self) -> dict[str, Any]:
+        """Whose key this is."""
+        me: dict[str, Any] = self.transport.json("GET", "/v1/me")
+        return me
+
+    def _pages(
+        self, record: type[RecordT], path: str, params: Mapping[str, Any], limit: int | None
+    ) -> Iterator[RecordT]:
+        def walk() -> Iterator[RecordT]:
+            cursor = None
+            while True:
+                size = 100 if limit is None else min(limit, 100)
+                page = self.transport.json("GET", path, params={**params, "limit": size, "cursor": cursor})
+                yield from (record._of(self, values) for values in page["data"])
+                cursor = page["next"]
+                if cursor is None:
+                    return
+
+        return islice(walk(), limit)
+
+
+def _values(spec: Spec | Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON that describes a job; what was left at its default is left to the server."""
+    if not isinstance(spec, Spec):
+        return dict(spec)
+    return {"kind": getattr(spec, "kind", None)} | spec.model_dump(mode="json", exclude_unset=True)
+
+
+def _safe(name: str) -> str:
+    """A name as one segment of a path."""
+    return name.replace("%", "%25").replace("/", "%2F").replace("?", "%3F").replace("#", "%23")

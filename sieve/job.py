@@ -1,0 +1,181 @@
+"""A job, as the client gives it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import httpx
+from pydantic import Field
+
+from sieve.errors import JobUnsuccessful, ServerFailed, WaitTimeout
+from sieve.objects import Artifact, Child, Event, Progress, Record, StatusReason
+
+if TYPE_CHECKING:
+    from sieve.transport import Progress as Told
+
+TERMINAL = frozenset({"succeeded", "failed", "cancelled", "skipped"})
+LONGEST_POLL = 30.0
+"""Seconds that one request waits for a job to end."""
+SILENCE = 60.0
+"""Seconds without even a heartbeat after which an event stream is opened anew."""
+
+
+class Job(Record):
+    """A job: what was asked, where it stands, what came of it. `refresh()` and whatever waits bring it up to date."""
+
+    id: str
+    kind: str
+    name: str = ""
+    state: str
+    status_reason: StatusReason | None = None
+    progress: Progress | None = None
+    spec: dict[str, Any] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    priority: int = 0
+    owner: str = ""
+    study: str | None = None
+    node: str | None = None
+    children: list[Child] = Field(default_factory=list)
+    """Of a study: its jobs in short."""
+    result: dict[str, Any] | None = None
+    """The figures; see `GET /v1/kinds`."""
+    outputs: dict[str, str] = Field(default_factory=dict)
+    """What it made: {"model": "mdl_…"} or {"dataset": "ds_…"}."""
+    state_history: list[dict[str, Any]] = Field(default_factory=list)
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        running = self.state == "running" and self.progress
+        percent = f" {self.progress.fraction:.0%}" if running and self.progress else ""
+        return f"<Job {self.id} {self.kind}{name} {self.state}{percent}>"
+
+    @property
+    def done(self) -> bool:
+        """Has it ended, well or not?"""
+        return self.state in TERMINAL
+
+    @property
+    def succeeded(self) -> bool:
+        """Has it ended well?"""
+        return self.state == "succeeded"
+
+    def refresh(self) -> Self:
+        """Ask the server again."""
+        return self._updated(self._client.transport.json("GET", f"/v1/jobs/{self.id}"))
+
+    def cancel(self) -> Self:
+        """Ask for its end; of a study, for that of all its jobs."""
+        return self._asked("cancel")
+
+    def pause(self) -> Self:
+        """Let it stop at its next checkpoint."""
+        return self._asked("pause")
+
+    def resume(self) -> Self:
+        """Let it go on from its checkpoint."""
+        return self._asked("resume")
+
+    def retry(self) -> Self:
+        """Queue it again after it failed or was cancelled."""
+        return self._asked("retry")
+
+    def wait(self, timeout: float | None = None, *, check: bool = True) -> Self:
+        """Wait until it has ended.
+
+        Args:
+            timeout: seconds; None waits for ever.
+            check: raise where it did not succeed.
+
+        Raises:
+            JobUnsuccessful: it ended otherwise.
+            WaitTimeout: it has not ended in time. It goes on.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self.done:
+            left = LONGEST_POLL if until is None else min(LONGEST_POLL, until - time.monotonic())
+            if left <= 0:
+                raise WaitTimeout(self, timeout or 0)
+            prefer = {"Prefer": f"wait={max(1, round(left))}"}
+            self._updated(
+                self._client.transport.json("GET", f"/v1/jobs/{self.id}", headers=prefer, timeout=LONGEST_POLL + 30)
+            )
+        if check and not self.succeeded:
+            raise JobUnsuccessful(self)
+        return self
+
+    def stream(self, *, after: int = 0) -> Iterator[Event]:
+        """Its events as they happen, from the one after `after`, until it has ended. Survives lost connections."""
+        attempt = 0
+        while True:
+            headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+            try:
+                with self._client.transport.stream(f"/v1/jobs/{self.id}/events", headers=headers, timeout=SILENCE) as r:
+                    for kind, values in _server_sent(r.iter_lines()):
+                        if kind == "end":
+                            self._updated({"state": values["state"]})
+                            return
+                        event = Event.model_validate(values)
+                        after, attempt = event.id, 0
+                        yield event
+            except (httpx.TransportError, ServerFailed) as error:
+                self._client.transport.pause(attempt, error)
+            attempt += 1
+
+    def artifacts(self) -> list[Artifact]:
+        """The files that it made; of a study, those of all its jobs."""
+        page = self._client.transport.json("GET", f"/v1/jobs/{self.id}/artifacts")
+        return [Artifact._of(self._client, values) for values in page["data"]]
+
+    def metrics(self, *names: str, points: int = 1000) -> dict[str, list[tuple[int, float]]]:
+        """Its curves, by name: (step, value), thinned out to about `points` each; all of them without names."""
+        params = {"name": list(names) or None, "points": points}
+        curves = self._client.transport.json("GET", f"/v1/jobs/{self.id}/metrics", params=params)["metrics"]
+        return {name: [(step, float(value)) for step, value in curve] for name, curve in curves.items()}
+
+    def logs(self) -> list[str]:
+        """The lines of its log."""
+        text: str = self._client.transport.ask("GET", f"/v1/jobs/{self.id}/logs").text
+        return text.splitlines()
+
+    def report(self, format: Literal["json", "md", "html"] = "json") -> Any:
+        """A study's report: a dict as `json`, else text."""
+        return self._client.report(self.id, format)
+
+    def download(self, path: str | Path = ".", *, progress: Told | None = None) -> list[Path]:
+        """Fetch all its artifacts into a folder."""
+        return [file.download(Path(path, self.path_of(file)), progress=progress) for file in self.artifacts()]
+
+    def path_of(self, artifact: Artifact) -> str:
+        """Where an artifact belongs in a download: those of a study's jobs each in a folder of the job's name."""
+        return f"{artifact.node}/{artifact.name}" if self.kind == "study" and artifact.node else artifact.name
+
+    def _asked(self, verb: str) -> Self:
+        return self._updated(self._client.transport.json("POST", f"/v1/jobs/{self.id}/{verb}"))
+
+    def _updated(self, values: Mapping[str, Any]) -> Self:
+        fresh = type(self).model_validate(self.model_dump() | dict(values))
+        for name in fresh.model_fields_set:
+            setattr(self, name, getattr(fresh, name))
+        return self
+
+
+def _server_sent(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(event, data) of each message of an event stream; comments are skipped."""
+    kind, data = "message", ""
+    for line in lines:
+        if not line:
+            if data:
+                yield kind, json.loads(data)
+            kind, data = "message", ""
+        elif line.startswith("event:"):
+            kind = line[6:].strip()
+        elif line.startswith("data:"):
+            data += line[5:].strip()

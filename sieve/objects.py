@@ -1,0 +1,161 @@
+"""What the client gives beside jobs: events, artifacts, datasets, models. Made for a REPL.
+
+Fields are read as attributes; what a newer server adds is kept in `model_extra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+if TYPE_CHECKING:
+    from sieve.client import Client
+    from sieve.transport import Progress as Told
+
+
+class Record(BaseModel):
+    """Something that the server described."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    _client: Any = PrivateAttr(default=None)
+
+    @classmethod
+    def _of(cls, client: Client, values: Mapping[str, Any]) -> Self:
+        record = cls.model_validate(values)
+        record._client = client
+        return record
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the server said it."""
+        return self.model_dump(mode="json")
+
+
+class StatusReason(Record):
+    """Why a job is in its state."""
+
+    code: str = ""
+    message: str = ""
+    retryable: bool = False
+
+
+class Progress(Record):
+    """How far a job is, in its own unit; of a study, in hundredths of its jobs."""
+
+    phase: str = ""
+    step: int = 0
+    total: int = 0
+    eta_seconds: float | None = None
+
+    @property
+    def fraction(self) -> float:
+        """From 0 to 1."""
+        return min(self.step / self.total, 1.0) if self.total else 0.0
+
+
+class Event(Record):
+    """Something that happened to a job: `state`, `progress`, `log`, `checkpoint`, `resumed`."""
+
+    id: int
+    type: str
+    data: dict[str, Any] = Field(default_factory=dict)
+    at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"<Event {self.id} {self.type} {self.data}>"
+
+
+class Child(Record):
+    """One job of a study, in short."""
+
+    id: str
+    kind: str
+    node: str | None = None
+    """Its name in the study's graph, such as `0/train/D_adv`."""
+    state: str
+    progress: Progress | None = None
+
+
+class Artifact(Record):
+    """A file that a job made."""
+
+    id: str
+    job: str
+    node: str | None = None
+    """The job's name in its study's graph, such as `0/synthesize/D_R`."""
+    name: str
+    role: str
+    """`model`, `dataset`, `report`, `picture` or `data`."""
+    media_type: str
+    sha256: str
+    size: int
+
+    def __repr__(self) -> str:
+        return f"<Artifact {self.id} {self.name!r} {self.size:,} bytes>"
+
+    def download(self, path: str | Path = ".", *, progress: Told | None = None) -> Path:
+        """Fetch it into a folder, or under a file name. Goes on from an earlier try's `.part`; checks the sha256."""
+        return _fetch(
+            self._client, f"/v1/artifacts/{self.id}", path, name=self.name, sha256=self.sha256, progress=progress
+        )
+
+
+class Dataset(Record):
+    """A dataset that jobs can name."""
+
+    id: str
+    source: Literal["built-in", "folder", "job"]
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+    classes: tuple[str, ...]
+    train_images: int | None = None
+    test_images: int | None = None
+    summary: str = ""
+    job: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+
+    def __repr__(self) -> str:
+        made = f" by {self.job}" if self.job else ""
+        return f"<Dataset {self.id} {self.source}{made} {'x'.join(map(str, self.shape))}, {len(self.classes)} classes>"
+
+    def download(self, path: str | Path = ".", *, progress: Told | None = None) -> Path:
+        """Fetch it as safetensors; only what a job made can be downloaded."""
+        url = f"/v1/datasets/{self.id}/download?format=safetensors"
+        return _fetch(
+            self._client, url, path, name=f"{self.id}.safetensors", sha256=self.sha256 or "", progress=progress
+        )
+
+
+class Model(Record):
+    """A trained model."""
+
+    id: str
+    architecture: str = ""
+    shape: tuple[int, int, int]
+    classes: int
+    job: str | None = None
+    sha256: str
+    size: int
+    created_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"<Model {self.id} by {self.job} {'x'.join(map(str, self.shape))}, {self.classes} classes>"
+
+    def download(self, path: str | Path = ".", *, progress: Told | None = None) -> Path:
+        """Fetch its weights as safetensors."""
+        url = f"/v1/models/{self.id}/weights"
+        return _fetch(self._client, url, path, name=f"{self.id}.safetensors", sha256=self.sha256, progress=progress)
+
+
+def _fetch(client: Any, url: str, path: str | Path, *, name: str, sha256: str, progress: Told | None) -> Path:
+    target = Path(path)
+    if target.is_dir():
+        target /= name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fetched: Path = client.transport.download(url, target, sha256=sha256, progress=progress)
+    return fetched
