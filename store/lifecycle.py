@@ -36,13 +36,13 @@ _LEGAL: dict[State, frozenset[State]] = {
     State.BLOCKED: frozenset({State.QUEUED, State.RUNNING, State.SKIPPED, State.CANCELLED, State.PAUSED, State.FAILED}),
     State.QUEUED: frozenset({State.RUNNING, State.PAUSED, State.CANCELLED, State.FAILED}),
     State.RUNNING: frozenset({State.QUEUED, State.PAUSED, State.SUCCEEDED, State.FAILED, State.CANCELLED}),
-    State.PAUSED: frozenset({State.QUEUED, State.BLOCKED, State.RUNNING, State.CANCELLED}),
-    State.FAILED: frozenset({State.QUEUED}),
-    State.CANCELLED: frozenset({State.QUEUED}),
+    State.PAUSED: frozenset({State.QUEUED, State.BLOCKED, State.RUNNING, State.CANCELLED, State.SKIPPED, State.FAILED}),
+    State.FAILED: frozenset({State.QUEUED, State.BLOCKED, State.RUNNING}),
+    State.CANCELLED: frozenset({State.QUEUED, State.BLOCKED, State.RUNNING}),
     State.SUCCEEDED: frozenset(),
-    State.SKIPPED: frozenset({State.BLOCKED}),
+    State.SKIPPED: frozenset({State.BLOCKED, State.RUNNING}),
 }
-"""From FAILED, CANCELLED and SKIPPED only by an explicit retry."""
+"""From FAILED, CANCELLED and SKIPPED only by an explicit retry (to RUNNING only a study whose children go on)."""
 
 
 def legal(before: State, after: State) -> bool:

@@ -59,6 +59,7 @@ class Job(Table):
     """A job: what was asked, where it stands, what came of it."""
 
     __tablename__ = "jobs"
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 - times come back with the update that sets them
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     name: Mapped[str] = mapped_column(server_default="")
@@ -103,8 +104,15 @@ class Job(Table):
 
     __table_args__ = (
         Index(
-            "jobs_to_claim", "slot", text("priority desc"), "queued_at", "id", postgresql_where=text("state = 'queued'")
+            "jobs_to_claim",
+            "owner_id",
+            "slot",
+            text("priority desc"),
+            "queued_at",
+            "id",
+            postgresql_where=text("state = 'queued'"),
         ),
+        Index("jobs_running", "owner_id", postgresql_where=text("state = 'running'")),
         Index("jobs_leased", "lease_until", postgresql_where=text("state = 'running'")),
         Index("jobs_of_owner", "owner_id", "id"),
         Index("jobs_in_state", "state", "id"),

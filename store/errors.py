@@ -1,0 +1,62 @@
+"""Errors of the store.
+
+    StoreError
+    ├── NotFound                 there is none, or it is not the viewer's
+    ├── Conflict                 what is asked does not fit what is there
+    │   ├── IllegalTransition    ... a job's state does not allow it
+    │   └── IdempotencyConflict  ... the key was used for another body
+    └── LeaseLost                an attempt that no longer holds its job tried to write
+
+`core.errors.SpecRefused` passes through the store unchanged.
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Any error of `store`."""
+
+    code = "store_error"
+
+
+class NotFound(StoreError):
+    """There is no such thing, or it belongs to somebody else."""
+
+    code = "not_found"
+
+    def __init__(self, what: str, id: str) -> None:
+        super().__init__(f"there is no {what} {id}")
+        self.what = what
+        self.id = id
+
+
+class Conflict(StoreError):
+    """What is asked does not fit what is there."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class IllegalTransition(Conflict):
+    """A job's state does not allow what is asked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("illegal_transition", message)
+
+
+class IdempotencyConflict(Conflict):
+    """An idempotency key came again with another body."""
+
+    def __init__(self) -> None:
+        super().__init__("idempotency_key_reused", "this Idempotency-Key was used before, with another body")
+
+
+class LeaseLost(StoreError):
+    """An attempt tried to write to a job that it no longer holds. Its worker must kill the child."""
+
+    code = "lease_lost"
+
+    def __init__(self, job_id: str, fence: int) -> None:
+        super().__init__(f"attempt {fence} no longer holds {job_id}")

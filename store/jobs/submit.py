@@ -1,0 +1,200 @@
+"""Take a job in: check its spec, expand a study into its jobs, write all of it or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.cards import KINDS, DatasetCard, JobKind, ModelCard
+from core.errors import SpecRefused
+from core.planning import check
+from core.references import references, renamed
+from sieve.specs import DatasetRef, JobRef, ModelRef, Spec
+from store import events
+from store.catalogue import DatabaseCatalogue, dataset_json, model_json
+from store.errors import IdempotencyConflict
+from store.ids import new_id
+from store.jobs.transition import decide
+from store.lifecycle import TERMINAL, State
+from store.tables import IdempotencyKey, Job, Json, Need, User
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What a submission gave."""
+
+    job: Job
+    created: bool
+    """False where an idempotency key found the job that it made before."""
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job of a plan. Its spec, and `needs`, name the others as `@node`."""
+
+    node: str
+    kind: JobKind
+    spec: Spec
+    produces: Json | None
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a spec stands for: one job alone, or a study and its jobs."""
+
+    kind: JobKind
+    spec: Spec
+    produces: Json | None
+    jobs: tuple[PlannedJob, ...] = field(default=())
+    """A study's jobs, each after those that it needs; empty for a job alone."""
+
+
+def plan(session: Session, *, owner: User, spec: Spec) -> Plan:
+    """Check a spec wholly and say what it stands for. Writes nothing.
+
+    Raises:
+        SpecRefused: naming the field.
+    """
+    kind = KINDS.get(str(spec.kind), "/kind")  # type: ignore[attr-defined]
+    if not kind.submittable:
+        raise SpecRefused("/kind", f"a {kind.name} is made by the service, not submitted")
+    catalogue = _PlanCatalogue(session, owner)
+    for pointer, ref in references(spec):
+        if isinstance(ref, JobRef) or ref.name.startswith("job_"):
+            try:
+                catalogue.job(ref)
+            except SpecRefused as refused:
+                raise refused.under(pointer) from None
+    produces = _json(check(spec, catalogue))
+    if kind.expand is None:
+        return Plan(kind, spec, produces)
+    jobs: list[PlannedJob] = []
+    for node in kind.expand(spec):
+        try:
+            card = check(node.spec, catalogue)
+        except SpecRefused as refused:
+            raise SpecRefused("", f"its job {node.name} cannot be: {refused}") from None
+        catalogue.planned[f"@{node.name}"] = card
+        names = dict.fromkeys(ref.name for _, ref in references(node.spec))
+        needs = tuple(name for name in names if name.startswith(("@", "job_")))
+        child = KINDS.get(str(node.spec.kind))  # type: ignore[attr-defined]
+        jobs.append(PlannedJob(node.name, child, node.spec, _json(card), needs))
+    return Plan(kind, spec, produces, tuple(jobs))
+
+
+def submit(
+    session: Session,
+    *,
+    owner: User,
+    spec: Spec,
+    name: str = "",
+    labels: dict[str, Any] | None = None,
+    priority: int = 0,
+    idempotency: tuple[str, str] | None = None,
+) -> Submitted:
+    """Write a job, or a study and its jobs, with their first events. Ring the bell once this is committed.
+
+    Args:
+        idempotency: the client's key, and the sha256 of the body that it came with. Submissions with one key wait for
+            each other.
+
+    Raises:
+        SpecRefused: naming the field.
+        IdempotencyConflict: the key was used for another body.
+    """
+    if idempotency is not None and (before := _earlier(session, owner, idempotency)) is not None:
+        return Submitted(before, created=False)
+    planned = plan(session, owner=owner, spec=spec)
+    common: dict[str, Any] = {"owner_id": owner.id, "labels": labels or {}, "priority": priority}
+    if not planned.jobs:
+        job = _job(new_id("job"), planned.kind, spec, planned.produces, name=name, **common)
+        needs = dict.fromkeys(ref.name for _, ref in references(spec) if ref.name.startswith("job_"))
+        _write(session, [(job, list(needs))])
+    else:
+        # Sorted, so that a study comes before its jobs and these keep the order of the graph.
+        ids = sorted(new_id("job") for _ in range(len(planned.jobs) + 1))
+        job = _job(ids[0], planned.kind, spec, None, name=name, **common)
+        session.add(job)
+        job.waiting_for = 0
+        job.state = State.BLOCKED
+        events.append(session, job, "state", {"from": None, "to": job.state})
+        session.flush()
+        id_of = {f"@{child.node}": id for child, id in zip(planned.jobs, ids[1:], strict=True)}
+        children: list[tuple[Job, list[str]]] = []
+        for child in planned.jobs:
+            linked = renamed(child.spec, lambda ref: id_of.get(ref, ref))
+            row = _job(id_of[f"@{child.node}"], child.kind, linked, child.produces, name=child.node, **common)
+            row.study_id, row.node = job.id, child.node
+            children.append((row, [id_of.get(need, need) for need in child.needs]))
+        _write(session, children)
+    if idempotency is not None:
+        key, body = idempotency
+        session.add(IdempotencyKey(owner_id=owner.id, key=key, body_sha256=body, job_id=job.id))
+    session.flush()
+    return Submitted(job, created=True)
+
+
+def _earlier(session: Session, owner: User, idempotency: tuple[str, str]) -> Job | None:
+    """The job that this key made before; makes later submissions with the same key wait until this one is through."""
+    key, body = idempotency
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{owner.id} {key}", 0))))
+    found = session.get(IdempotencyKey, (owner.id, key))
+    if found is None:
+        return None
+    if found.body_sha256 != body:
+        raise IdempotencyConflict
+    return session.get_one(Job, found.job_id)
+
+
+def _job(id: str, kind: JobKind, spec: Spec, produces: Json | None, *, name: str, **common: Any) -> Job:
+    values = spec.model_dump(mode="json")
+    return Job(id=id, kind=kind.name, name=name, spec=values, slot=kind.slot, produces=produces, **common)
+
+
+def _write(session: Session, jobs: list[tuple[Job, list[str]]]) -> None:
+    """Insert jobs with what they need; each starts queued, or blocked while something it needs is not there yet."""
+    own = {job.id for job, _ in jobs}
+    outside = {need for _, needs in jobs for need in needs if need not in own}
+    succeeded: set[str] = set()
+    if outside:
+        decide(session)  # from here on none of them ends
+        for id, state in session.execute(select(Job.id, Job.state).where(Job.id.in_(outside))):
+            if state in TERMINAL and state != State.SUCCEEDED:
+                raise SpecRefused("", f"{id} ended {state} meanwhile")
+            if state == State.SUCCEEDED:
+                succeeded.add(id)
+    for job, needs in jobs:
+        job.waiting_for = len(set(needs) - succeeded)
+        job.state = State.BLOCKED if job.waiting_for else State.QUEUED
+        if job.state == State.QUEUED:
+            job.queued_at = func.now()
+        events.append(session, job, "state", {"from": None, "to": job.state})
+        session.add(job)
+    session.flush()
+    session.add_all(Need(job_id=job.id, needs_id=need) for job, needs in jobs for need in needs)
+
+
+def _json(card: DatasetCard | ModelCard | None) -> Json | None:
+    if isinstance(card, DatasetCard):
+        return {"dataset": dataset_json(card)}
+    return {"model": model_json(card)} if isinstance(card, ModelCard) else None
+
+
+class _PlanCatalogue(DatabaseCatalogue):
+    """Knows also what the jobs of the study in hand will make."""
+
+    def __init__(self, session: Session, viewer: User) -> None:
+        super().__init__(session, viewer)
+        self.planned: dict[str, DatasetCard | ModelCard | None] = {}
+
+    def whole_dataset(self, ref: DatasetRef) -> DatasetCard:
+        card = self.planned.get(ref.name)
+        return card if isinstance(card, DatasetCard) else super().whole_dataset(ref)
+
+    def model(self, ref: ModelRef) -> ModelCard:
+        card = self.planned.get(ref.name)
+        return card if isinstance(card, ModelCard) else super().model(ref)

@@ -1,0 +1,131 @@
+"""How a job changes its state: one decision at a time, each legal, each an event; and what follows from it.
+
+Decisions are serialised by one advisory lock, taken before any row lock. It is held for a few milliseconds and makes
+every race between claim, finish, cancel, retry and the sweeper a question of who came first. Writes that decide
+nothing (renewals, checkpoints, metrics, logs) take only their job's row lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from store import events
+from store.lifecycle import TERMINAL, State, legal
+from store.tables import Job, Need
+
+_DECISIONS = 0x51E5E001
+"""Key of the advisory lock."""
+
+
+def decide(session: Session) -> None:
+    """Wait for the right to change states; held until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(_DECISIONS)))
+
+
+def lock(session: Session, job: Job) -> Job:
+    """Read a job again, and lock its row."""
+    session.refresh(job, with_for_update=True)
+    return job
+
+
+def move(
+    session: Session,
+    job: Job,
+    to: State,
+    *,
+    code: str | None = None,
+    message: str | None = None,
+    retryable: bool = False,
+) -> None:
+    """Change the state of a locked job. `code`, `message` and `retryable` are the reason, for people and programs."""
+    before = State(job.state)
+    assert legal(before, to), f"{job.id}: {before} -> {to} is not legal"
+    job.state = to
+    job.status_code, job.status_message, job.retryable = code, message, retryable
+    if to is State.QUEUED:
+        job.queued_at = func.now()
+    if to is State.RUNNING:
+        job.started_at = func.coalesce(Job.started_at, func.now())
+    else:
+        job.worker_id = job.lease_until = None
+    job.finished_at = func.now() if to in TERMINAL else None
+    if to is not State.RUNNING:
+        job.wish = None
+    events.append(session, job, "state", {"from": before, "to": to, "code": code, "message": message})
+
+
+def settle(session: Session, job: Job) -> None:
+    """What follows from a job's end: jobs that need it are unblocked or skipped, its study's state is computed anew."""
+    ended = [job]
+    studies = {job.study_id}
+    while ended:
+        needed = ended.pop()
+        for dependent in _dependents(session, needed):
+            if needed.state == State.SUCCEEDED:
+                dependent.waiting_for -= 1
+                if dependent.waiting_for == 0 and dependent.state == State.BLOCKED:
+                    move(session, dependent, State.QUEUED)
+            elif dependent.state in (State.BLOCKED, State.PAUSED):
+                reason = f"{needed.id}{f' ({needed.node})' if needed.node else ''}, which it needs, was {needed.state}"
+                if needed.state == State.FAILED:
+                    reason = reason.replace(" was ", " ")
+                move(session, dependent, State.SKIPPED, code="needed_job_unsuccessful", message=reason, retryable=True)
+                ended.append(dependent)
+                studies.add(dependent.study_id)
+    for study_id in sorted(filter(None, studies)):
+        settle_study(session, study_id)
+
+
+def settle_study(session: Session, study_id: str) -> None:
+    """Compute a study's state from its children's."""
+    session.flush()
+    study = session.get_one(Job, study_id, with_for_update=True, populate_existing=True)
+    rows = session.execute(select(Job.state, Job.id).where(Job.study_id == study_id).order_by(Job.id)).all()
+    to = study_state(
+        (State(row.state) for row in rows),
+        started=study.started_at is not None,
+        asked_to_cancel=study.wish == "cancel",
+    )
+    if to == study.state:
+        return
+    failed = [row.id for row in rows if row.state == State.FAILED]
+    if to is State.FAILED:
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        first = f"{failed[0]}{more} failed" if failed else "a job that it needs did not succeed"
+        move(session, study, to, code="child_failed", message=first, retryable=True)
+    else:
+        move(session, study, to)
+    if to is State.SUCCEEDED:
+        study.result = session.get_one(Job, rows[-1].id).result  # the last node of the graph is what a study is for
+
+
+def study_state(children: Iterable[State], *, started: bool, asked_to_cancel: bool) -> State:
+    """The state of a study whose children are in these states."""
+    states = set(children)
+    left = states - TERMINAL
+    if not left:
+        if states == {State.SUCCEEDED}:
+            return State.SUCCEEDED
+        if asked_to_cancel or (State.CANCELLED in states and State.FAILED not in states):
+            return State.CANCELLED
+        return State.FAILED
+    if left == {State.PAUSED}:
+        return State.PAUSED
+    return State.RUNNING if started or State.RUNNING in states else State.BLOCKED
+
+
+def _dependents(session: Session, job: Job) -> list[Job]:
+    session.flush()
+    return list(
+        session.scalars(
+            select(Job)
+            .join(Need, Need.job_id == Job.id)
+            .where(Need.needs_id == job.id)
+            .order_by(Job.id)
+            .with_for_update(of=Job)
+            .execution_options(populate_existing=True)
+        )
+    )
