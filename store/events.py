@@ -13,8 +13,8 @@ from store.tables import Event, Job
 
 
 def append(session: Session, job: Job, type: str, data: dict[str, Any]) -> Event:
-    """Add an event. `job` must be new, or locked (`for update`) by this transaction."""
-    job.last_event = (job.last_event or 0) + 1
+    """Add an event. `job` must be locked (`for update`) by this transaction."""
+    job.last_event += 1
     event = Event(job_id=job.id, id=job.last_event, type=type, data=data)
     session.add(event)
     return event

@@ -13,13 +13,12 @@ from core.errors import SpecRefused
 from core.planning import check
 from core.references import references, renamed
 from sieve.specs import DatasetRef, JobRef, ModelRef, Spec
-from store import events
 from store.catalogue import DatabaseCatalogue, dataset_json, model_json
 from store.errors import IdempotencyConflict
 from store.ids import new_id
 from store.jobs.transition import decide
 from store.lifecycle import TERMINAL, State
-from store.tables import IdempotencyKey, Job, Json, Need, User
+from store.tables import Event, IdempotencyKey, Job, Json, Need, User
 
 
 @dataclass(frozen=True)
@@ -118,11 +117,8 @@ def submit(
         # Sorted, so that a study comes before its jobs and these keep the order of the graph.
         ids = sorted(new_id("job") for _ in range(len(planned.jobs) + 1))
         job = _job(ids[0], planned.kind, spec, None, name=name, **common)
-        session.add(job)
-        job.waiting_for = 0
-        job.state = State.BLOCKED
-        events.append(session, job, "state", {"from": None, "to": job.state})
-        session.flush()
+        job.waiting_for, job.state = 0, State.BLOCKED
+        _insert(session, [job])
         id_of = {f"@{child.node}": id for child, id in zip(planned.jobs, ids[1:], strict=True)}
         children: list[tuple[Job, list[str]]] = []
         for child in planned.jobs:
@@ -172,10 +168,17 @@ def _write(session: Session, jobs: list[tuple[Job, list[str]]]) -> None:
         job.state = State.BLOCKED if job.waiting_for else State.QUEUED
         if job.state == State.QUEUED:
             job.queued_at = func.now()
-        events.append(session, job, "state", {"from": None, "to": job.state})
-        session.add(job)
-    session.flush()
+    _insert(session, [job for job, _ in jobs])
     session.add_all(Need(job_id=job.id, needs_id=need) for job, needs in jobs for need in needs)
+
+
+def _insert(session: Session, jobs: list[Job]) -> None:
+    """Insert jobs, each with its first event."""
+    for job in jobs:
+        job.last_event = 1
+    session.add_all(jobs)
+    session.flush()
+    session.add_all(Event(job_id=job.id, id=1, type="state", data={"from": None, "to": job.state}) for job in jobs)
 
 
 def _json(card: DatasetCard | ModelCard | None) -> Json | None:
