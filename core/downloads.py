@@ -68,7 +68,7 @@ def _images(card: DatasetCard, pixels: Any, labels: Any) -> Images:
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(1)
     elif pixels.shape[1:] != card.shape:
-        pixels = pixels.permute(0, 3, 1, 2).contiguous()
+        pixels = pixels.permute(0, 3, 1, 2)
     assert pixels.dtype == torch.uint8
     assert pixels.shape[1:] == card.shape
-    return Images(pixels, torch.as_tensor(labels, dtype=torch.int64))
+    return Images(pixels.contiguous(), torch.as_tensor(labels, dtype=torch.int64))

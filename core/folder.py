@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _GREY = frozenset({"1", "L", "LA"})
 _COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
+_BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for damaged files."""
 
 
 def folder_card(path: Path) -> DatasetCard:
@@ -75,7 +77,10 @@ def _classes(path: Path) -> tuple[str, ...]:
 
 def _names(folder: Path) -> list[str]:
     """Names in a folder, sorted; hidden ones (.DS_Store) are not meant."""
-    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataUnavailable(f"{folder} cannot be read: {error.strerror}") from None
 
 
 def _files(path: Path, split: str, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
@@ -112,7 +117,7 @@ def _decoded(file: Path, shape: Shape) -> npt.NDArray[np.uint8]:
             raise DataUnavailable(f"{file} is in colour, the first image is grey")
         try:
             pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-        except OSError as error:
+        except _BROKEN as error:
             raise DataUnavailable(f"{file} cannot be decoded: {error}") from None
     return pixels.reshape(height, width, channels)
 
@@ -120,7 +125,7 @@ def _decoded(file: Path, shape: Shape) -> npt.NDArray[np.uint8]:
 def _opened(file: Path) -> Image.Image:
     try:
         image = Image.open(file, formats=("JPEG", "PNG"))
-    except OSError as error:
+    except _BROKEN as error:
         raise DataUnavailable(f"{file} cannot be read: {error}") from None
     if image.mode not in _GREY | _COLOUR:
         image.close()

@@ -1,0 +1,59 @@
+"""A lab's own dataset and network: one file each in another distribution, found by its entry points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from core.cards import ARCHITECTURES, DATASETS
+from core.context import Inputs
+from core.images import open_dataset
+from core.models import load_model, new_classifier, save_model
+from sieve.specs import ArchitectureRef, DatasetRef
+
+PLUGINS = Path(__file__).parent.parent / "plugins"
+ENTRY_POINTS = """
+[feature_sieve.datasets]
+stripes = stripes:ENTRY
+[feature_sieve.architectures]
+perceptron = perceptron:ENTRY
+"""
+
+
+@pytest.fixture
+def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plug-ins as an installed distribution: their modules and its metadata are on the path."""
+    metadata = tmp_path / "lab-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    for registry in (DATASETS, ARCHITECTURES):
+        assert registry.names()
+        monkeypatch.delitem(registry.__dict__, "_entries")  # what was found before; it comes back after the test
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_dataset_and_an_architecture_are_one_file_each(tmp_path: Path) -> None:
+    splits = open_dataset(DatasetRef(name="stripes", options={"size": 12}), Inputs(), tmp_path)
+    reference = ArchitectureRef(name="perceptron", options={"hidden": 20})
+    model = new_classifier(reference, (1, 12, 12), 2, mean=[0.5], std=[0.5], seed=0)
+    x, y = splits.train.batch(slice(None)), splits.train.labels
+    assert model.features(x).shape == (40, 20)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(30):
+        optimiser.zero_grad()
+        cross_entropy(model(x), y).backward()
+        optimiser.step()
+    save_model(tmp_path / "m", model, reference, (1, 12, 12), 2)
+    right = load_model(tmp_path / "m")(splits.test.batch(slice(None))).argmax(1) == splits.test.labels
+    assert bool(right.all())
+
+
+def test_without_the_distribution_they_do_not_exist() -> None:
+    assert "stripes" not in DATASETS.names()
+    assert "perceptron" not in ARCHITECTURES.names()
