@@ -102,7 +102,7 @@ def constructed_sheet(
     if start is not None:
         rows.append(Row("start", start))
     rows.append(Row("result, stored label", result, names(labels)))
-    rows.append(Row(f"difference x{factor}", amplified(difference, factor)))
+    rows.append(Row(f"difference, x{factor}", amplified(difference, factor)))
     return sheet(rows)
 
 

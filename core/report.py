@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from core import figures, pictures, tables
@@ -78,12 +79,12 @@ def wall_rows(spec: ReportSpec, dataset: Splits, inputs: Inputs, data_folder: Pa
         made = constructed.select(at)
         starts = made.columns.get("start_index", made.columns["source_index"])
         if "start_index" in made.columns and (shown_starts is None or not torch.equal(starts, shown_starts)):
-            yield Row(f"start of {name}", source.batch(starts), _names(dataset, source.labels[starts]))
+            yield Row("start", source.batch(starts), _names(dataset, source.labels[starts]))
             shown_starts = starts
         difference = made.batch(slice(None)) - source.batch(starts)
         factor = pictures.amplification(difference)
         yield Row(name, made.batch(slice(None)), _names(dataset, made.labels))
-        yield Row(f"what was added x{factor}", pictures.amplified(difference, factor))
+        yield Row(f"what was added, x{factor}", pictures.amplified(difference, factor))
 
 
 def render_page(numbers: Mapping[str, Any], wall: list[Row]) -> str:
@@ -134,10 +135,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["row_label"] = lambda row: Markup(figures.row_label(row))  # noqa: S704 (a name of ours)
+    environment.filters["indexed"] = _indexed
     environment.filters["number"] = tables.number
     environment.filters["between"] = tables.between
     return environment
+
+
+def _indexed(text: str) -> Markup:
+    """Text with the names of rows in it, such as `D_rand`, set as a letter with an index."""
+    return Markup(re.sub(r"\bD_[A-Za-z_]+", lambda found: figures.row_label(found[0]), str(escape(text))))  # noqa: S704
 
 
 def _names(dataset: Splits, labels: torch.Tensor) -> tuple[str, ...]:

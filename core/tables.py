@@ -88,8 +88,8 @@ def construction_tables(numbers: Numbers) -> list[Table]:
                     "dataset",
                     "source model",
                     "images",
-                    "moved by, l2: mean (5 % – 95 %)",
-                    "relative feature distance: mean (5 % – 95 %)",
+                    "moved by, l2: mean (5–95 %)",
+                    "relative feature distance: mean (5–95 %)",
                     "nearer to its start than to its source, %",
                     "source model reads the label, %",
                 ),
@@ -112,7 +112,7 @@ def construction_tables(numbers: Numbers) -> list[Table]:
                     "dataset",
                     "source model",
                     "images",
-                    "moved by, l2: mean (5 % – 95 %)",
+                    "moved by, l2: mean (5–95 %)",
                     "target reached, %",
                     "target reached where it differs from the label, %",
                     "at the ball's surface, %",
@@ -172,7 +172,7 @@ def attacks_table(numbers: Numbers) -> Table:
     attacks = list(dict.fromkeys(name for held in by_norm.values() for found in held.values() for name in found))
     return Table(
         title="Robust accuracy by attack, %",
-        columns=("trained on", "within", *attacks, "worst case"),
+        columns=("trained on", "within", *(name.replace("_", " ") for name in attacks), "worst case"),
         rows=tuple(
             (
                 row["name"],

@@ -9,7 +9,7 @@ from sieve.specs import StudySpec
 
 INTERVALS = {
     "wilson": "95 % Wilson intervals of one proportion; with one seed they say nothing about other seeds",
-    "student_t": "95 % Student t intervals of the mean over seeds",
+    "student_t": "95 % Student t intervals of the mean over seeds, always on these test images",
 }
 
 JUDGED = (
