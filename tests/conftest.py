@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from local.redis import Redis
     from store.database import Database
 
-ROOT = Path(__file__).parent.parent
 TEMPLATE = "template_sieve"
 
 _numbers = itertools.count()
@@ -44,8 +43,7 @@ def postgres(server_folder: Path) -> Iterator[Postgres]:
     server.start()
     try:
         _execute(server, f"CREATE DATABASE {TEMPLATE}")
-        if (ROOT / "alembic.ini").exists():
-            migrate(server.url(TEMPLATE))
+        migrate(server.url(TEMPLATE))
         yield server
     finally:
         server.stop()
