@@ -1,7 +1,11 @@
-"""Settings of the server, from the environment (`SIEVE_…`, `DATABASE_URL`, `REDIS_URL`) or files of secrets."""
+"""Settings of the server, from the environment (`SIEVE_…`, `DATABASE_URL`, `REDIS_URL`) or files of secrets.
+
+A file of `$SIEVE_SECRETS_DIR` that is called like a variable (`database_url`) stands in for it.
+"""
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,4 +60,4 @@ class Settings(BaseSettings):
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The settings of this process, read once."""
-    return Settings()
+    return Settings(_secrets_dir=os.environ.get("SIEVE_SECRETS_DIR"))
