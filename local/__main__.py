@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from local.admin import admin
 from local.errors import LocalError
 from local.home import Home, default_home
 from local.migrations import difference
@@ -31,6 +32,9 @@ def main() -> None:
 def up_command(home: Path | None, host: str, port: int | None) -> None:
     """Run the service until Ctrl-C: PostgreSQL, Redis, the API and a worker."""
     up(Home(home or default_home()), host=host, port=port)
+
+
+main.add_command(admin)
 
 
 @main.command("check-migrations")

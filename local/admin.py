@@ -1,0 +1,92 @@
+"""`python -m local admin`: what the server's owner does beside the service: users, keys, registered folders.
+
+It works on the database itself: `DATABASE_URL` or its file of secrets where there is one, as in a container, else that
+of the service that runs on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from sqlalchemy.orm import Session
+
+from core.errors import CoreError
+from local.errors import LocalError
+from local.home import Home, default_home
+from store import accounts
+from store.catalogue import register_folder
+from store.database import Database
+from store.errors import StoreError
+from store.settings import settings
+from store.tables import User
+
+
+@click.group("admin")
+def admin() -> None:
+    """Users, keys and registered folders of this server."""
+
+
+@admin.command("add-user")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["member", "admin"]), default="member", show_default=True)
+def add_user(name: str, role: accounts.Role) -> None:
+    """Make a user and print a key, which is shown this once."""
+    with _transaction() as session:
+        click.echo(accounts.create_key(session, accounts.create_user(session, name, role)))
+
+
+@admin.command("add-key")
+@click.argument("name")
+@click.option("--called", default="", help="what the key is for")
+def add_key(name: str, called: str) -> None:
+    """Print a new key of a user, which is shown this once."""
+    with _transaction() as session:
+        click.echo(accounts.create_key(session, _user(session, name), called))
+
+
+@admin.command("register")
+@click.argument("name")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--user", "owner", default="admin", show_default=True, help="who registers it")
+def register(name: str, folder: Path, owner: str) -> None:
+    """Give an image folder (train/CLASS/*, test/CLASS/*) a name that jobs can use."""
+    with _transaction() as session:
+        dataset = register_folder(session, _user(session, owner), name, folder)
+        click.echo(f"{name} is {dataset.id}")
+
+
+def database_url() -> str:
+    """The database of this server.
+
+    Raises:
+        LocalError: none is configured, and no service runs on this machine's data folder.
+    """
+    if "DATABASE_URL" in os.environ or "SIEVE_SECRETS_DIR" in os.environ:
+        return settings().database_url
+    address = Home(default_home()).address()
+    if address is None:
+        raise LocalError(f"no service runs on {default_home()}: start it with `sieve up`, or set DATABASE_URL")
+    return address.database_url
+
+
+def _user(session: Session, name: str) -> User:
+    user = accounts.find_user(session, name)
+    if user is None:
+        raise LocalError(f"there is no user {name!r}; `admin add-user` makes one")
+    return user
+
+
+@contextmanager
+def _transaction() -> Iterator[Session]:
+    database = Database(database_url())
+    try:
+        with database.transaction() as session:
+            yield session
+    except (StoreError, CoreError) as error:
+        raise LocalError(str(error)) from None
+    finally:
+        database.dispose()
