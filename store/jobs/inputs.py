@@ -1,0 +1,70 @@
+"""What the references of a spec stand for: blobs, folders, figures of other jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from core.references import references
+from sieve.specs import DatasetRef, JobRef, Spec
+from store.figures import from_json
+from store.tables import Artifact, Dataset, Job, JobCheckpoint, Model
+
+
+@dataclass
+class Materials:
+    """What an attempt is given, by reference name. Names that are missing are built-in datasets."""
+
+    datasets: dict[str, str] = field(default_factory=dict)
+    """sha256 of dataset files."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """Paths of registered image folders."""
+    models: dict[str, str] = field(default_factory=dict)
+    """sha256 of model files."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """Results of jobs that the spec names for their figures; a dataset or model that they made is given beside."""
+    checkpoints: list[tuple[int, int, str]] = field(default_factory=list)
+    """The job's own checkpoints (fence, step, sha256), newest first."""
+
+
+def materials(session: Session, job_id: str, spec: Spec) -> Materials:
+    """Look up all that a job needs to run. What it names was checked at submission, and has succeeded since."""
+    given = Materials()
+    for ref in {ref.name: ref for _, ref in references(spec)}.values():
+        if ref.name.startswith("job_"):
+            _from_job(session, ref.name, given)
+            if isinstance(ref, JobRef):
+                given.figures[ref.name] = from_json(session.get_one(Job, ref.name).result)
+        elif isinstance(ref, DatasetRef):
+            _stored_dataset(session, ref.name, given)
+        else:
+            made_by = Artifact.id == Model.artifact_id
+            query = select(Artifact.sha256).join(Model, made_by).where(Model.id == ref.name)
+            given.models[ref.name] = session.execute(query).scalar_one()
+    newest = JobCheckpoint.fence.desc(), JobCheckpoint.step.desc()
+    rows = session.scalars(select(JobCheckpoint).where(JobCheckpoint.job_id == job_id).order_by(*newest))
+    given.checkpoints = [(row.fence, row.step, row.sha256) for row in rows]
+    return given
+
+
+def _from_job(session: Session, job_id: str, given: Materials) -> None:
+    wanted = Artifact.role.in_(("dataset", "model"))
+    query = select(Artifact.role, Artifact.sha256).where(Artifact.job_id == job_id, wanted)
+    for role, sha256 in session.execute(query):
+        (given.datasets if role == "dataset" else given.models)[job_id] = sha256
+
+
+def _stored_dataset(session: Session, name: str, given: Materials) -> None:
+    query = (
+        select(Dataset.folder, Artifact.sha256)
+        .outerjoin(Artifact, Artifact.id == Dataset.artifact_id)
+        .where(or_(Dataset.id == name, Dataset.name == name))
+    )
+    found = session.execute(query).one_or_none()
+    if found is not None and found.folder is not None:
+        given.folders[name] = found.folder
+    elif found is not None:
+        given.datasets[name] = found.sha256

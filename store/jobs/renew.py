@@ -1,0 +1,104 @@
+"""What a running attempt writes: that it lives, how far it is, what it recorded. Each write is guarded by the fence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from store import events
+from store.artifacts import publish_blobs
+from store.errors import LeaseLost
+from store.lifecycle import State
+from store.tables import Job, JobCheckpoint, Json, Metric
+
+Happening = tuple[str, Json]
+"""Type and data of an event."""
+Point = tuple[str, int, float]
+"""Name, step and value of a metric."""
+
+KEPT = 2
+"""Checkpoints kept of a job: the newest, and one to fall back to."""
+
+
+def renew(
+    session: Session, job_id: str, fence: int, *, lease_seconds: float, progress: Json | None = None
+) -> str | None:
+    """Extend the lease. Gives what the owner asks of the attempt: `cancel`, `pause` or nothing.
+
+    Raises:
+        LeaseLost: the attempt no longer holds the job.
+    """
+    values = {"lease_until": func.now() + timedelta(seconds=lease_seconds)}
+    statement = update(Job).where(Job.id == job_id, Job.fence == fence, Job.state == State.RUNNING)
+    row = session.execute(
+        statement.values(**values, **({"progress": progress} if progress else {})).returning(Job.wish)
+    ).one_or_none()
+    if row is None:
+        raise LeaseLost(job_id, fence)
+    wish: str | None = row.wish
+    return wish
+
+
+def held(session: Session, job_id: str, fence: int) -> Job:
+    """The attempt's job, locked.
+
+    Raises:
+        LeaseLost: the attempt no longer holds it.
+    """
+    query = select(Job).where(Job.id == job_id, Job.fence == fence, Job.state == State.RUNNING).with_for_update()
+    job = session.scalar(query.execution_options(populate_existing=True))
+    if job is None:
+        raise LeaseLost(job_id, fence)
+    return job
+
+
+def record(
+    session: Session, job_id: str, fence: int, *, happenings: Sequence[Happening] = (), points: Sequence[Point] = ()
+) -> None:
+    """Add events, and points of curves; a point that is there already is replaced. Raises `LeaseLost`."""
+    job = held(session, job_id, fence)
+    for type, data in happenings:
+        events.append(session, job, type, data)
+    newest = {(name, step): value for name, step, value in points}
+    if newest:
+        rows = [{"job_id": job_id, "name": name, "step": step, "value": v} for (name, step), v in newest.items()]
+        statement = insert(Metric).values(rows)
+        replace = {"value": statement.excluded.value, "at": func.now()}
+        session.execute(statement.on_conflict_do_update(index_elements=["job_id", "name", "step"], set_=replace))
+
+
+def add_checkpoint(session: Session, job_id: str, fence: int, *, step: int, sha256: str, size: int) -> None:
+    """Make a blob the job's newest checkpoint, and let go of all but the last two. Raises `LeaseLost`."""
+    job = held(session, job_id, fence)
+    publish_blobs(session, [(sha256, size)])
+    row = insert(JobCheckpoint).values(job_id=job_id, fence=fence, step=step, sha256=sha256)
+    same = {"sha256": sha256, "created_at": func.now()}
+    session.execute(row.on_conflict_do_update(index_elements=["job_id", "fence", "step"], set_=same))
+    kept = (
+        select(JobCheckpoint.fence, JobCheckpoint.step)
+        .where(JobCheckpoint.job_id == job_id)
+        .order_by(JobCheckpoint.fence.desc(), JobCheckpoint.step.desc())
+        .offset(KEPT)
+    )
+    for old_fence, old_step in session.execute(kept).all():
+        _drop(session, job_id, old_fence, old_step)
+    events.append(session, job, "checkpoint", {"step": step, "sha256": sha256})
+
+
+def drop_checkpoint(session: Session, job_id: str, fence: int, damaged: tuple[int, int]) -> None:
+    """Forget a checkpoint (its fence and step) that was found damaged. Raises `LeaseLost`."""
+    job = held(session, job_id, fence)
+    _drop(session, job_id, *damaged)
+    events.append(session, job, "log", {"message": f"the checkpoint of step {damaged[1]} is damaged: not used"})
+
+
+def _drop(session: Session, job_id: str, fence: int, step: int) -> None:
+    session.execute(
+        delete(JobCheckpoint).where(
+            JobCheckpoint.job_id == job_id, JobCheckpoint.fence == fence, JobCheckpoint.step == step
+        )
+    )
