@@ -45,7 +45,7 @@ check: $(READY) ## lint, format, types, and that the migrations match the tables
 
 .PHONY: compose-check
 compose-check: $(READY) ## docker-compose.yml: valid, and its commands run on Debian's own PostgreSQL and Redis (needs root)
-	@deploy/check-compose.sh
+	@$(BIN)/python deploy/check_compose.py
 
 .PHONY: lock
 lock: $(READY) ## resolve pyproject.toml into requirements.lock (UPGRADE=--upgrade: the newest of everything)

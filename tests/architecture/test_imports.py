@@ -16,12 +16,15 @@ ALLOWED = {
     "core": ("sieve.specs",),
     "formats": ("sieve.specs", "core"),
     "store": ("sieve.specs", "core", "formats"),
-    "api": ("sieve.specs", "sieve.__version__", "core", "formats", "store"),
-    "worker": ("sieve.specs", "sieve.__version__", "core", "formats", "store"),
+    "api": ("sieve.specs", "core", "formats", "store"),
+    "worker": ("sieve.specs", "core", "formats", "store"),
     "local": ("sieve", "core", "formats", "store", "api", "worker"),
     "migrations": ("store",),
 }
 """What each package may import of ours, besides itself."""
+
+VERSION = {"sieve", "sieve.__version__"}
+"""What everybody may: the project's version."""
 
 LAPTOP = {"click", "httpx", "pydantic", "pydantic_core", "rich", "yaml"}
 """What `sieve` may import of others: pyproject's dependencies."""
@@ -49,7 +52,8 @@ def all_imports(*packages: str) -> list[Import]:
 
 def misdirected(found: Import) -> bool:
     rooms = (home(found.importer), *ALLOWED[home(found.importer)])
-    return ours(found.imported) and not any(within(found.imported, room) for room in rooms)
+    allowed = found.imported in VERSION or any(within(found.imported, room) for room in rooms)
+    return ours(found.imported) and not allowed
 
 
 def show(found: list[Import]) -> str:
