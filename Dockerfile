@@ -16,7 +16,7 @@ ARG PIP_INDEX_URL
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY deploy/setup.sh deploy/
 COPY sieve/__init__.py sieve/
-RUN deploy/setup.sh && rm -rf /root/.cache
+RUN deploy/setup.sh && rm -rf ~/.cache
 
 COPY . .
 
