@@ -14,6 +14,7 @@ from store import accounts
 from store.database import Database
 from store.settings import Settings
 from store.tables import User
+from store.wakeups import Bell
 
 _bearer = HTTPBearer(auto_error=False, description="A key, as `Authorization: Bearer sieve_…`")
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -31,6 +32,12 @@ def _settings(request: Request) -> Settings:
     return settings
 
 
+def _bell(request: Request) -> Bell:
+    bell = request.app.state.bell
+    assert isinstance(bell, Bell)
+    return bell
+
+
 def _session(database: DatabaseOf) -> Iterator[OrmSession]:
     """Committed when the handler returns, before the answer leaves."""
     with database.transaction() as session:
@@ -39,6 +46,7 @@ def _session(database: DatabaseOf) -> Iterator[OrmSession]:
 
 DatabaseOf = Annotated[Database, Depends(_database)]
 SettingsOf = Annotated[Settings, Depends(_settings)]
+BellOf = Annotated[Bell, Depends(_bell)]
 Session = Annotated[OrmSession, Depends(_session, scope="function")]
 """The request's transaction."""
 
@@ -74,3 +82,6 @@ def _admin(viewer: Viewer) -> User:
 
 
 Admin = Annotated[User, Depends(_admin)]
+signed_in = Depends(_viewer)
+"""For routes that only want to know that somebody asks."""
+admins_only = Depends(_admin)

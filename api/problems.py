@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -132,3 +134,10 @@ def respond(problem: Problem) -> JSONResponse:
     return JSONResponse(
         document.model_dump(exclude_none=True), problem.status, headers=problem.headers, media_type=MEDIA_TYPE
     )
+
+
+def problem_schemas(ref_template: str) -> dict[str, Any]:
+    """JSON schema of the problem document, and of what it refers to."""
+    _, document = models_json_schema([(ProblemDocument, "serialization")], ref_template=ref_template)
+    definitions: dict[str, Any] = document["$defs"]
+    return definitions

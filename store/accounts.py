@@ -36,6 +36,11 @@ def find_user(session: Session, name: str) -> User | None:
     return session.scalar(select(User).where(User.name == name))
 
 
+def users(session: Session) -> list[User]:
+    """Everybody, by name."""
+    return list(session.scalars(select(User).order_by(User.name)))
+
+
 def create_key(session: Session, user: User, name: str = "") -> str:
     """A new key, with 256 random bits. This is the only time it is seen whole."""
     prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)

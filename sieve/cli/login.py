@@ -13,7 +13,7 @@ from sieve.config import Config, config_path, save_config
 @with_terminal
 def login(terminal: Terminal) -> None:
     """Try an address and a key, and keep them for later commands."""
-    url = terminal.url or click.prompt("Address of the server", default="http://127.0.0.1:8000", err=True)
+    url = terminal.url or click.prompt("Address of the server", default="http://127.0.0.1:8420", err=True)
     key = terminal.key or click.prompt("API key", hide_input=True, err=True)
     with Client(url, key) as client:
         me = client.me()

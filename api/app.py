@@ -1,0 +1,71 @@
+"""The application: `uvicorn --factory api.app:create_app`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+import sieve
+from api import problems, submission
+from api.routes import accounts, artifacts, catalogue, datasets, jobs, models, queue, results, service
+from core.planning import submittable_kinds
+from store.database import Database
+from store.settings import Settings
+from store.settings import settings as settings_of_process
+from store.wakeups import Bell
+
+LARGEST_BODY = 1 << 20
+_REF = "#/components/schemas/{model}"
+_PROBLEM = {
+    "description": "Problem (RFC 9457)",
+    "content": {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemDocument")}}},
+}
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service. Connects to nothing before the first request."""
+    settings = settings or settings_of_process()
+    submission.check_kinds(submittable_kinds())
+    database = Database(settings.database_url)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        database.dispose()
+
+    app = FastAPI(
+        title="Feature Sieve",
+        version=sieve.__version__,
+        description="Separate the robust from the non-robust features of an image dataset.",
+        lifespan=lifespan,
+        max_body_size=LARGEST_BODY,
+        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+    )
+    app.state.settings = settings
+    app.state.database = database
+    app.state.bell = Bell(settings.redis_url)
+    problems.install(app)
+    for module in (jobs, results, artifacts, datasets, models, catalogue, queue, accounts, service):
+        app.include_router(module.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, with the problem and the bodies of `POST /v1/jobs` put in."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        body, definitions = submission.submission_schemas(_REF)
+        schemas = document["components"]["schemas"]
+        schemas |= definitions
+        schemas |= problems.problem_schemas(_REF)
+        document["paths"]["/v1/jobs"]["post"]["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": body}},
+        }
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,74 @@
+"""Datasets and models, from rows to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from api import schemas
+from core.cards import KINDS, DatasetEntry
+from core.references import references
+from store import catalogue, tables
+from store.jobs import surroundings
+
+
+def built_in_dataset(entry: DatasetEntry) -> schemas.Dataset:
+    """A built-in dataset, as it is without options."""
+    card = entry.card(entry.options())
+    return schemas.Dataset(
+        id=entry.name,
+        source="built-in",
+        summary=entry.summary,
+        **catalogue.dataset_json(card),
+        options=entry.options.model_json_schema(),
+    )
+
+
+def stored_datasets(session: Session, rows: Sequence[tables.Dataset]) -> dict[str, schemas.Dataset]:
+    """Registered and made datasets, by id."""
+    files = surroundings.artifacts(session, [row.artifact_id for row in rows if row.artifact_id])
+    return {row.id: _stored_dataset(row, files.get(row.artifact_id or "")) for row in rows}
+
+
+def _stored_dataset(row: tables.Dataset, file: tables.Artifact | None) -> schemas.Dataset:
+    return schemas.Dataset(
+        id=row.name or row.id,
+        source="folder" if row.folder else "job",
+        summary="" if row.folder is None else "image folder on the server",
+        **row.card,
+        job=row.job_id,
+        sha256=file.sha256 if file else None,
+        size=file.size if file else None,
+        created_at=row.created_at,
+        download=f"/v1/datasets/{row.id}/download?format=safetensors" if file else None,
+    )
+
+
+def models(session: Session, rows: Sequence[tables.Model]) -> dict[str, schemas.Model]:
+    """Models, by id."""
+    files = surroundings.artifacts(session, [row.artifact_id for row in rows])
+    specs = surroundings.specs(session, [row.job_id for row in rows if row.job_id])
+    return {
+        row.id: schemas.Model(
+            id=row.id,
+            architecture=specs.get(row.job_id or "", {}).get("architecture", {}).get("name", ""),
+            **row.card,
+            job=row.job_id,
+            sha256=files[row.artifact_id].sha256,
+            size=files[row.artifact_id].size,
+            created_at=row.created_at,
+            weights=f"/v1/models/{row.id}/weights",
+        )
+        for row in rows
+    }
+
+
+def provenance(session: Session, job_id: str | None) -> schemas.Provenance | None:
+    """How what a job made came to be."""
+    if job_id is None:
+        return None
+    values = surroundings.specs(session, [job_id])[job_id]
+    spec = KINDS.get(values["kind"]).spec.model_validate(values)
+    names = {ref.name for _, ref in references(spec)}
+    return schemas.Provenance(spec=values, seed=values.get("seed"), inputs=surroundings.input_hashes(session, names))

@@ -1,0 +1,74 @@
+"""What the server can do: kinds of job, architectures, attacks, presets, formats."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api import schemas
+from api.auth import signed_in
+from core.cards import ARCHITECTURES, ATTACKS
+from core.planning import submittable_kinds
+from sieve.specs import PRESET_SUMMARIES, PRESETS
+
+router = APIRouter(prefix="/v1", tags=["catalogue"], dependencies=[signed_in])
+
+FORMATS = [
+    schemas.Format(
+        name="safetensors",
+        summary="the canonical one: float32 images in [0, 1], labels, and what is known of each image",
+        media_type="application/octet-stream",
+    )
+]
+
+
+@router.get("/kinds")
+def list_kinds() -> schemas.Page[schemas.Kind]:
+    """The kinds of job that can be submitted, with the schemas of their specs."""
+    kinds = submittable_kinds()
+    return schemas.Page(
+        data=[schemas.Kind(name=kind.name, summary=kind.summary, spec=kind.spec.model_json_schema()) for kind in kinds]
+    )
+
+
+@router.get("/architectures")
+def list_architectures() -> schemas.Page[schemas.Entry]:
+    """The networks that the server can build."""
+    return schemas.Page(
+        data=[
+            schemas.Entry(name=entry.name, summary=entry.summary, options=entry.options.model_json_schema())
+            for entry in ARCHITECTURES.cards()
+        ]
+    )
+
+
+@router.get("/attacks")
+def list_attacks() -> schemas.Page[schemas.Attack]:
+    """The attacks that evaluations can use."""
+    return schemas.Page(
+        data=[
+            schemas.Attack(
+                name=entry.name,
+                summary=entry.summary,
+                options=entry.options.model_json_schema(),
+                norms=sorted(entry.norms),
+            )
+            for entry in ATTACKS.cards()
+        ]
+    )
+
+
+@router.get("/presets")
+def list_presets() -> schemas.Page[schemas.Preset]:
+    """Complete settings of the study."""
+    return schemas.Page(
+        data=[
+            schemas.Preset(name=name, summary=PRESET_SUMMARIES[name], spec={"kind": "study", "preset": name, **values})
+            for name, values in PRESETS.items()
+        ]
+    )
+
+
+@router.get("/formats")
+def list_formats() -> schemas.Page[schemas.Format]:
+    """The file formats that datasets can be downloaded in."""
+    return schemas.Page(data=FORMATS)

@@ -1,0 +1,88 @@
+"""Datasets that specs can name: built-in ones, registered folders, what jobs made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import inventory, pages, schemas
+from api.auth import Admin, Session, SettingsOf, Viewer
+from api.downloads import Download
+from api.pointers import FieldError
+from api.problems import Problem, invalid
+from core.cards import DATASETS
+from core.errors import DataUnavailable
+from store import catalogue
+from store.blobs import DiskBlobs
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+
+class Folder(BaseModel):
+    """An image folder on the server: `train/<class>/*` and, where there is one, `test/<class>/*`."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """What specs will call it."""
+    folder: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+    """Its path on the server."""
+
+
+@router.get("")
+def list_datasets(
+    session: Session, viewer: Viewer, *, limit: pages.Limit = 50, cursor: pages.Cursor = None
+) -> schemas.Page[schemas.Dataset]:
+    """The first page begins with the built-in ones, beyond its limit; then registered and made ones, newest first."""
+    rows = catalogue.datasets(session, viewer, before=pages.decode(cursor), limit=limit + 1)
+    shown = inventory.stored_datasets(session, rows[:limit])
+    page = pages.page(rows, limit, lambda row: row.id, lambda row: shown[row.id])
+    if cursor is None:
+        page.data[:0] = [inventory.built_in_dataset(entry) for entry in DATASETS.cards()]
+    return page
+
+
+@router.post("", status_code=201)
+def register_folder(body: Folder, session: Session, admin: Admin) -> schemas.Dataset:
+    """Give an image folder of the server a name that specs can use."""
+    try:
+        row = catalogue.register_folder(session, admin, body.name, Path(body.folder))
+    except DataUnavailable as error:
+        raise invalid([FieldError(pointer="/folder", message=str(error))]) from None
+    session.refresh(row)
+    return inventory.stored_datasets(session, [row])[row.id]
+
+
+@router.get("/{dataset_id}")
+def show_dataset(dataset_id: str, session: Session, viewer: Viewer) -> schemas.MadeDataset:
+    """A dataset by its name or id, with its provenance."""
+    if dataset_id in DATASETS.names():
+        built_in = inventory.built_in_dataset(DATASETS.get(dataset_id))
+        return schemas.MadeDataset(**built_in.model_dump(), provenance=None)
+    row = catalogue.get_dataset(session, viewer, dataset_id)
+    made = inventory.stored_datasets(session, [row])[row.id]
+    return schemas.MadeDataset(**made.model_dump(), provenance=inventory.provenance(session, row.job_id))
+
+
+@router.get("/{dataset_id}/download", response_class=Response)
+@router.head("/{dataset_id}/download", response_class=Response, include_in_schema=False)
+def download_dataset(
+    dataset_id: str,
+    session: Session,
+    viewer: Viewer,
+    settings: SettingsOf,
+    *,
+    format: Annotated[Literal["safetensors"], Query(description="See `/v1/formats`.")] = "safetensors",
+) -> Response:
+    """The file of a dataset that a job made."""
+    if dataset_id not in DATASETS.names():
+        row = catalogue.get_dataset(session, viewer, dataset_id)
+        made = inventory.stored_datasets(session, [row])[row.id]
+        if made.sha256 is not None:
+            path = DiskBlobs(settings.blobs).path(made.sha256)
+            media_type = "application/octet-stream"
+            return Download(path, sha256=made.sha256, name=f"{made.id}.{format}", media_type=media_type)
+    raise Problem(409, "no_file", f"{dataset_id} is no single file: only what a job made can be downloaded")

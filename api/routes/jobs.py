@@ -1,0 +1,195 @@
+"""Submit jobs, find them, wait for them, ask things of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import anyio
+from fastapi import APIRouter, Body, Depends, Header, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session as OrmSession
+
+from api import pages, schemas, views
+from api.auth import BellOf, DatabaseOf, Session, Viewer, WaitingViewer
+from api.pointers import FieldError
+from api.problems import invalid
+from api.submission import parse_submission
+from store import accounts, tables
+from store.jobs import read, submit, wish
+from store.lifecycle import TERMINAL, State
+
+LONGEST_WAIT = 60.0
+LOOK_SECONDS = 0.2
+
+
+def _rings(bell: BellOf) -> Iterator[None]:
+    """Wake the workers once the transaction is committed: this is entered before it, and left after it."""
+    yield
+    bell.ring()
+
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+rings = Depends(_rings, scope="function")
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=200, description="The same key and body find the job that they made before."),
+]
+
+
+@router.post("", status_code=202, dependencies=[rings], response_model=schemas.Job | schemas.Plan)
+def submit_job(
+    body: Annotated[Any, Body()],
+    session: Session,
+    viewer: Viewer,
+    response: Response,
+    *,
+    dry_run: Annotated[bool, Query(description="Check and plan only; make nothing.")] = False,
+    idempotency_key: IdempotencyKey = None,
+) -> schemas.Job | schemas.Plan:
+    """Submit a job: the fields of its spec, and beside them a name, labels and a priority."""
+    understood = parse_submission(body)
+    if dry_run:
+        response.status_code = 200
+        return views.plan(submit.plan(session, owner=viewer, spec=understood.spec))
+    submitted = submit.submit(
+        session,
+        owner=viewer,
+        spec=understood.spec,
+        name=understood.envelope.name,
+        labels=understood.envelope.labels,
+        priority=understood.envelope.priority,
+        idempotency=None if idempotency_key is None else (idempotency_key, _sha256(body)),
+    )
+    response.headers["Location"] = f"/v1/jobs/{submitted.job.id}"
+    session.refresh(submitted.job)
+    return views.job(session, submitted.job)
+
+
+@router.get("")
+def list_jobs(
+    session: Session,
+    viewer: Viewer,
+    *,
+    state: Annotated[str | None, Query(description="Such as running; several with commas between.")] = None,
+    kind: Annotated[str | None, Query(description="Such as train; several with commas between.")] = None,
+    owner: Annotated[str | None, Query(description="Name of a user.")] = None,
+    label: Annotated[str | None, Query(description="KEY=VALUE.")] = None,
+    study: Annotated[str | None, Query(description="Jobs of this study; `none` for jobs that are in none.")] = None,
+    limit: pages.Limit = 50,
+    cursor: pages.Cursor = None,
+) -> schemas.Page[schemas.JobRow]:
+    """Jobs in short, newest first."""
+    owner_id = None
+    if owner is not None:
+        user = accounts.find_user(session, owner)
+        if user is None:
+            return schemas.Page(data=[])
+        owner_id = user.id
+    rows = read.page(
+        session,
+        viewer,
+        states=_states(state),
+        kinds=kind.split(",") if kind else (),
+        owner=owner_id,
+        label=_label(label),
+        study=None if study == "none" else study,
+        top_level=study == "none",
+        before=pages.decode(cursor),
+        limit=limit + 1,
+    )
+    shown = {row.id: row for row in views.job_rows(session, rows[:limit])}
+    return pages.page(rows, limit, lambda row: row.id, lambda row: shown[row.id])
+
+
+@router.get("/{job_id}")
+async def show_job(
+    job_id: str,
+    database: DatabaseOf,
+    viewer: WaitingViewer,
+    response: Response,
+    *,
+    prefer: Annotated[str | None, Header(description="`wait=N`: answer when the job has ended, or after N s.")] = None,
+) -> schemas.Job:
+    """A job, whole. Waits without holding a connection."""
+
+    def look(*, anyway: bool) -> schemas.Job | None:
+        with database.transaction() as session:
+            row = read.get(session, viewer, job_id)
+            return views.job(session, row) if anyway or row.state in TERMINAL else None
+
+    wait = _wait(prefer)
+    if wait is not None:
+        response.headers["Preference-Applied"] = f"wait={wait:g}"
+    until = time.monotonic() + (wait or 0)
+    while True:
+        last = time.monotonic() >= until
+        job = await run_in_threadpool(look, anyway=last)
+        if job is not None:
+            return job
+        await anyio.sleep(min(LOOK_SECONDS, max(until - time.monotonic(), 0)))
+
+
+@router.post("/{job_id}/cancel", dependencies=[rings])
+def cancel_job(job_id: str, session: Session, viewer: Viewer) -> schemas.Job:
+    """End a job; of a study, all its jobs. A running one ends at its next chance."""
+    return _asked(session, viewer, job_id, wish.cancel)
+
+
+@router.post("/{job_id}/pause", dependencies=[rings])
+def pause_job(job_id: str, session: Session, viewer: Viewer) -> schemas.Job:
+    """Keep a job from running; a running one stops at its next safe point, with a checkpoint."""
+    return _asked(session, viewer, job_id, wish.pause)
+
+
+@router.post("/{job_id}/resume", dependencies=[rings])
+def resume_job(job_id: str, session: Session, viewer: Viewer) -> schemas.Job:
+    """Let a paused job go on."""
+    return _asked(session, viewer, job_id, wish.resume)
+
+
+@router.post("/{job_id}/retry", dependencies=[rings])
+def retry_job(job_id: str, session: Session, viewer: Viewer) -> schemas.Job:
+    """Try again what failed, was cancelled or was skipped, from its last checkpoint."""
+    return _asked(session, viewer, job_id, wish.retry)
+
+
+def _asked(
+    session: OrmSession, viewer: tables.User, job_id: str, ask: Callable[[OrmSession, tables.Job], tables.Job]
+) -> schemas.Job:
+    row = ask(session, read.get(session, viewer, job_id))
+    session.refresh(row)
+    return views.job(session, row)
+
+
+def _sha256(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _states(text: str | None) -> list[str]:
+    states = text.split(",") if text else []
+    for state in states:
+        if state not in list(State):
+            message = f"there is no state {state!r}; there are {', '.join(State)}"
+            raise invalid([FieldError(pointer="state", message=message)])
+    return states
+
+
+def _label(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise invalid([FieldError(pointer="label", message="a label is KEY=VALUE")])
+    return key, value
+
+
+def _wait(prefer: str | None) -> float | None:
+    """Seconds that `Prefer: wait=N` (RFC 7240) asks for."""
+    found = re.search(r"\bwait=(\d{1,6})\b", prefer or "")
+    return min(float(found[1]), LONGEST_WAIT) if found else None

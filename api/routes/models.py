@@ -1,0 +1,41 @@
+"""Trained models."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from api import inventory, pages, schemas
+from api.auth import Session, SettingsOf, Viewer
+from api.downloads import Download
+from store import catalogue
+from store.blobs import DiskBlobs
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.get("")
+def list_models(
+    session: Session, viewer: Viewer, *, limit: pages.Limit = 50, cursor: pages.Cursor = None
+) -> schemas.Page[schemas.Model]:
+    """Newest first."""
+    rows = catalogue.models(session, viewer, before=pages.decode(cursor), limit=limit + 1)
+    shown = inventory.models(session, rows[:limit])
+    return pages.page(rows, limit, lambda row: row.id, lambda row: shown[row.id])
+
+
+@router.get("/{model_id}")
+def show_model(model_id: str, session: Session, viewer: Viewer) -> schemas.MadeModel:
+    """A model, with its provenance."""
+    row = catalogue.get_model(session, viewer, model_id)
+    made = inventory.models(session, [row])[row.id]
+    return schemas.MadeModel(**made.model_dump(), provenance=inventory.provenance(session, row.job_id))
+
+
+@router.get("/{model_id}/weights", response_class=Response)
+@router.head("/{model_id}/weights", response_class=Response, include_in_schema=False)
+def download_weights(model_id: str, session: Session, viewer: Viewer, settings: SettingsOf) -> Response:
+    """The weights, as safetensors."""
+    row = catalogue.get_model(session, viewer, model_id)
+    sha256 = inventory.models(session, [row])[row.id].sha256
+    path = DiskBlobs(settings.blobs).path(sha256)
+    return Download(path, sha256=sha256, name=f"{row.id}.safetensors", media_type="application/octet-stream")

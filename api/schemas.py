@@ -1,0 +1,367 @@
+"""Everything that the API answers with, in one place. `/v1` is a promise: fields are added, never taken away."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from store.lifecycle import State
+
+ItemT = TypeVar("ItemT")
+
+
+def _number(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+Number = Annotated[
+    float, PlainSerializer(_number, return_type=float | Literal["NaN", "Infinity", "-Infinity"], when_used="json")
+]
+"""JSON knows no NaN and no infinities: they travel as strings."""
+Shape = tuple[int, int, int]
+
+
+class Schema(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Page(Schema, Generic[ItemT]):
+    """A part of a list."""
+
+    data: list[ItemT]
+    next: str | None = None
+    """Give it as `cursor` to get what follows; null at the end."""
+
+
+class StatusReason(Schema):
+    """Why a job is in its state."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class StateChange(Schema):
+    """A job changed its state."""
+
+    state: State
+    at: datetime
+    code: str | None = None
+    message: str | None = None
+
+
+class Progress(Schema):
+    """How far a job is, in the unit of its phase; a study in hundredths of its jobs, summed."""
+
+    phase: str
+    step: int
+    total: int
+    eta_seconds: float | None = None
+
+
+class Child(Schema):
+    """One job of a study, in short."""
+
+    id: str
+    kind: str
+    node: str | None
+    """Its name in the study's graph, such as `0/train/D_adv`."""
+    state: State
+    progress: Progress | None
+
+
+class Urls(Schema):
+    """Where the rest is."""
+
+    self: str
+    events: str
+    metrics: str
+    logs: str
+    artifacts: str
+    cancel: str
+    report: str | None = None
+
+
+class JobRow(Schema):
+    """A job in short, as lists give it."""
+
+    id: str = Field(examples=["job_01jd3h7v0c8k2m4n6p8q0r2s4t"])
+    kind: str
+    name: str
+    state: State
+    status_reason: StatusReason | None
+    progress: Progress | None
+    labels: dict[str, str]
+    priority: int
+    """-1 low, 0 normal, 1 high."""
+    owner: str
+    study: str | None
+    """The study that this job is part of."""
+    node: str | None
+    """Its name in the study's graph."""
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    urls: Urls
+
+
+class Job(JobRow):
+    """A job."""
+
+    spec: dict[str, Any]
+    """What was asked, with every default filled in."""
+    produces: dict[str, Any] | None
+    """Card of the dataset or model that it makes, known from the start."""
+    result: dict[str, Any] | None
+    """The figures."""
+    outputs: dict[str, str]
+    """What it made: {"model": "mdl_…"} or {"dataset": "ds_…"}."""
+    children: list[Child]
+    """Of a study: its jobs in short, in the order of its graph."""
+    state_history: list[StateChange]
+    failures: int
+    """Attempts that crashed, ran out of memory or lost their worker."""
+
+
+class PlannedJob(Schema):
+    """A job that a submission would make."""
+
+    kind: str
+    node: str | None
+    needs: list[str]
+    """Nodes (`@…`) and jobs whose results it reads."""
+    produces: dict[str, Any] | None
+
+
+class Plan(Schema):
+    """What a submission would make."""
+
+    kind: str
+    spec: dict[str, Any]
+    jobs: list[PlannedJob]
+
+
+class Event(Schema):
+    """Something that happened to a job: `state`, `progress`, `log`, `checkpoint`, `resumed`. Ids count per job."""
+
+    id: int
+    type: str
+    data: dict[str, Any]
+    at: datetime
+
+
+class EventPage(Schema):
+    """Events, oldest first."""
+
+    data: list[Event]
+    next: int | None
+    """Give it as `after` to get what follows; null when the job has ended and this was all."""
+
+
+class Metrics(Schema):
+    """A job's curves."""
+
+    metrics: dict[str, list[tuple[int, Number]]]
+    """By name: [step, value], thinned out on the server."""
+
+
+class Artifact(Schema):
+    """A file that a job made."""
+
+    id: str
+    job: str
+    node: str | None
+    """The job's name in its study's graph."""
+    name: str
+    role: str
+    media_type: str
+    sha256: str
+    size: int
+    created_at: datetime
+    url: str
+
+
+class Dataset(Schema):
+    """A dataset that specs can name by `id`."""
+
+    id: str
+    source: Literal["built-in", "folder", "job"]
+    summary: str
+    shape: Shape
+    """Channels, height, width."""
+    classes: list[str]
+    train_images: int | None
+    """Null where it is known only once the files are read."""
+    test_images: int | None
+    job: str | None = None
+    """The job that made it."""
+    sha256: str | None = None
+    size: int | None = None
+    created_at: datetime | None = None
+    options: dict[str, Any] | None = None
+    """JSON schema of a built-in dataset's options."""
+    download: str | None = None
+    """Where its file is; only of what a job made."""
+
+
+class Provenance(Schema):
+    """How something came to be."""
+
+    spec: dict[str, Any]
+    seed: int | None
+    inputs: dict[str, str]
+    """sha256 of each dataset or model file that was read, by its name in the spec."""
+
+
+class MadeDataset(Dataset):
+    """A dataset, with its provenance."""
+
+    provenance: Provenance | None
+
+
+class Model(Schema):
+    """A trained model."""
+
+    id: str
+    architecture: str
+    shape: Shape
+    """Channels, height, width that it takes."""
+    classes: int
+    job: str | None
+    sha256: str
+    size: int
+    created_at: datetime
+    weights: str
+    """Where its file is."""
+
+
+class MadeModel(Model):
+    """A model, with its provenance."""
+
+    provenance: Provenance | None
+
+
+class Entry(Schema):
+    """Something that specs can name."""
+
+    name: str
+    summary: str
+    options: dict[str, Any]
+    """JSON schema of its options."""
+
+
+class Attack(Entry):
+    """An attack that evaluations can use."""
+
+    norms: list[str]
+
+
+class Kind(Schema):
+    """A kind of job."""
+
+    name: str
+    summary: str
+    spec: dict[str, Any]
+    """JSON schema of its spec."""
+
+
+class Preset(Schema):
+    """A complete setting of the study."""
+
+    name: str
+    summary: str
+    spec: dict[str, Any]
+
+
+class Format(Schema):
+    """A file format that datasets can be downloaded in."""
+
+    name: str
+    summary: str
+    media_type: str
+
+
+class Waiting(Schema):
+    """A job in the queue."""
+
+    place: int
+    """1 is next for its sort of slot."""
+    job: str | None
+    """Null where it is somebody else's."""
+    kind: str
+    owner: str
+    priority: int
+    mine: bool
+    waiting_seconds: float
+    reason: str
+    """Why it waits, in one sentence."""
+
+
+class Slot(Schema):
+    """A place where one job runs."""
+
+    name: str
+    device: str
+    takes: list[str]
+    busy: bool
+
+
+class Worker(Schema):
+    """A worker process."""
+
+    id: str
+    host: str
+    version: str
+    alive: bool
+    slots: list[Slot]
+    started_at: datetime
+    seen_at: datetime
+
+
+class User(Schema):
+    """Somebody who submits jobs."""
+
+    id: str
+    name: str
+    role: Literal["admin", "member"]
+    created_at: datetime
+
+
+class NewUser(User):
+    """A user, with a first key."""
+
+    key: str
+    """Shown this once."""
+
+
+class Key(Schema):
+    """An API key, without its secret."""
+
+    id: str
+    name: str
+    prefix: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewKey(Schema):
+    """A key that was just made."""
+
+    key: str
+    """Shown this once."""
+
+
+class Status(Schema):
+    """Of the service."""
+
+    status: Literal["ok"] = "ok"
+    version: str

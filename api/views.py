@@ -1,0 +1,142 @@
+"""Jobs, and what hangs on them, from rows to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from api import schemas
+from core.references import references
+from sieve.specs import Spec
+from store import tables
+from store.jobs import read, surroundings
+from store.jobs.submit import Plan
+from store.jobs.surroundings import File, Part
+from store.lifecycle import TERMINAL, State
+
+
+def job_rows(session: Session, jobs: Sequence[tables.Job]) -> list[schemas.JobRow]:
+    """Jobs in short."""
+    names = surroundings.owners(session, (job.owner_id for job in jobs))
+    parts = surroundings.parts(session, [job.id for job in jobs if job.slot == "none"])
+    return [schemas.JobRow(**_row(job, names[job.owner_id], parts.get(job.id, []))) for job in jobs]
+
+
+def job(session: Session, row: tables.Job) -> schemas.Job:
+    """A job, whole."""
+    parts = surroundings.parts(session, [row.id])[row.id] if row.slot == "none" else []
+    owner = surroundings.owners(session, [row.owner_id])[row.owner_id]
+    return schemas.Job(
+        **_row(row, owner, parts),
+        spec=row.spec,
+        produces=row.produces,
+        result=row.result,
+        outputs=surroundings.made(session, row.id),
+        children=[_child(part) for part in parts],
+        state_history=[_change(event) for event in read.state_history(session, row.id)],
+        failures=row.failures,
+    )
+
+
+def _row(row: tables.Job, owner: str, parts: Sequence[Part]) -> dict[str, Any]:
+    reason = None
+    if row.status_code is not None:
+        reason = schemas.StatusReason(
+            code=row.status_code, message=row.status_message or "", retryable=bool(row.retryable)
+        )
+    here = f"/v1/jobs/{row.id}"
+    urls = schemas.Urls(
+        self=here,
+        **{name: f"{here}/{name}" for name in ("events", "metrics", "logs", "artifacts", "cancel")},
+        report=f"{here}/report" if row.slot == "none" else None,
+    )
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "name": row.name,
+        "state": row.state,
+        "status_reason": reason,
+        "progress": _study_progress(row, parts) if parts else _progress(row.progress),
+        "labels": row.labels,
+        "priority": row.priority,
+        "owner": owner,
+        "study": row.study_id,
+        "node": row.node,
+        "created_at": row.created_at,
+        "queued_at": row.queued_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "urls": urls,
+    }
+
+
+def _child(part: Part) -> schemas.Child:
+    return schemas.Child(
+        id=part.id, kind=part.kind, node=part.node, state=State(part.state), progress=_progress(part.progress)
+    )
+
+
+def _change(event: tables.Event) -> schemas.StateChange:
+    data = event.data
+    return schemas.StateChange(state=data["to"], at=event.at, code=data.get("code"), message=data.get("message"))
+
+
+def _progress(values: dict[str, Any] | None) -> schemas.Progress | None:
+    return None if values is None else schemas.Progress.model_validate(values)
+
+
+def _study_progress(study: tables.Job, parts: Sequence[Part]) -> schemas.Progress:
+    """Summed over a study's jobs, each worth 100 steps; the time left follows from the time taken."""
+    step = sum(_hundredths(part) for part in parts)
+    total = 100 * len(parts)
+    done = sum(part.state == State.SUCCEEDED for part in parts)
+    eta = None
+    if study.state == State.RUNNING and study.started_at is not None and step:
+        eta = (datetime.now(UTC) - study.started_at).total_seconds() * (total - step) / step
+    return schemas.Progress(phase=f"{done} of {len(parts)} jobs", step=step, total=total, eta_seconds=eta)
+
+
+def _hundredths(part: Part) -> int:
+    if State(part.state) in TERMINAL:
+        return 100
+    progress = _progress(part.progress)
+    return 100 * min(progress.step, progress.total) // progress.total if progress and progress.total else 0
+
+
+def plan(planned: Plan) -> schemas.Plan:
+    """What a submission would make."""
+    alone = schemas.PlannedJob(kind=planned.kind.name, node=None, needs=_needs(planned.spec), produces=planned.produces)
+    jobs = [
+        schemas.PlannedJob(kind=node.kind.name, node=node.node, needs=list(node.needs), produces=node.produces)
+        for node in planned.jobs
+    ]
+    return schemas.Plan(kind=planned.kind.name, spec=planned.spec.model_dump(mode="json"), jobs=jobs or [alone])
+
+
+def _needs(spec: Spec) -> list[str]:
+    return list(dict.fromkeys(ref.name for _, ref in references(spec) if ref.name.startswith("job_")))
+
+
+def event(row: tables.Event) -> schemas.Event:
+    """An event."""
+    return schemas.Event(id=row.id, type=row.type, data=row.data, at=row.at)
+
+
+def artifact(file: File) -> schemas.Artifact:
+    """A file that a job made."""
+    row = file.artifact
+    return schemas.Artifact(
+        id=row.id,
+        job=row.job_id,
+        node=file.node,
+        name=row.name,
+        role=row.role,
+        media_type=row.media_type,
+        sha256=row.sha256,
+        size=row.size,
+        created_at=row.created_at,
+        url=f"/v1/artifacts/{row.id}",
+    )

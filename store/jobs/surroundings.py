@@ -1,0 +1,106 @@
+"""What stands around jobs: their owners' names, what they made, a study's jobs and files, logs, what went in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import case, func, or_, select
+from sqlalchemy.orm import Session
+
+from store.lifecycle import TERMINAL
+from store.tables import Artifact, Dataset, Event, Job, Json, Model, User
+
+
+@dataclass(frozen=True)
+class Part:
+    """One job of a study, in short."""
+
+    id: str
+    kind: str
+    node: str | None
+    state: str
+    progress: Json | None
+    started_at: datetime | None
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a job made, and that job's name in its study's graph."""
+
+    artifact: Artifact
+    node: str | None
+
+
+def owners(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
+    """Names of users by id."""
+    rows = session.execute(select(User.id, User.name).where(User.id.in_(set(user_ids))))
+    return {row.id: row.name for row in rows}
+
+
+def parts(session: Session, study_ids: Collection[str]) -> dict[str, list[Part]]:
+    """The jobs of several studies, by study, in the order of their graphs."""
+    found: dict[str, list[Part]] = {study_id: [] for study_id in study_ids}
+    columns = (Job.id, Job.kind, Job.node, Job.state, Job.progress, Job.started_at)
+    query = select(Job.study_id, *columns).where(Job.study_id.in_(study_ids)).order_by(Job.id)
+    for study_id, *values in session.execute(query) if study_ids else ():
+        found[study_id].append(Part(*values))
+    return found
+
+
+def made(session: Session, job_id: str) -> dict[str, str]:
+    """The dataset or model that a job made: {"dataset": "ds_…"} or {"model": "mdl_…"}."""
+    dataset = session.scalar(select(Dataset.id).where(Dataset.job_id == job_id))
+    model = session.scalar(select(Model.id).where(Model.job_id == job_id))
+    return {what: id for what, id in (("dataset", dataset), ("model", model)) if id is not None}
+
+
+def files(session: Session, job: Job) -> list[File]:
+    """A job's files; of a study, those of all its jobs, in the order of its graph."""
+    query = select(Artifact, Job.node).join(Job, Job.id == Artifact.job_id)
+    query = query.where(or_(Artifact.job_id == job.id, Job.study_id == job.id))
+    return [File(artifact, node) for artifact, node in session.execute(query.order_by(Job.id, Artifact.name))]
+
+
+def log(session: Session, job_id: str) -> list[Event]:
+    """A job's lines of log, oldest first."""
+    return list(session.scalars(select(Event).where(Event.job_id == job_id, Event.type == "log").order_by(Event.id)))
+
+
+def ended(session: Session, job_id: str) -> str | None:
+    """The state in which a job has ended; None while it has not. Cheap: for whoever asks again and again."""
+    return session.scalar(select(case((Job.state.in_(TERMINAL), Job.state))).where(Job.id == job_id))
+
+
+def input_hashes(session: Session, names: Collection[str]) -> dict[str, str]:
+    """sha256 of the files that references stand for, by reference: of stored datasets and models, and of jobs' own."""
+    hashes: dict[str, str] = {}
+    for table in (Dataset, Model):
+        query = select(table.id, table.job_id, Artifact.sha256).join(Artifact, Artifact.id == table.artifact_id)
+        for id, job_id, sha256 in session.execute(query.where(or_(table.id.in_(names), table.job_id.in_(names)))):
+            hashes |= {name: sha256 for name in (id, job_id) if name in names}
+    return hashes
+
+
+def seconds_waiting(session: Session, job_ids: Collection[str]) -> dict[str, float]:
+    """How long queued jobs have waited, by the database's clock."""
+    waited = func.extract("epoch", func.now() - Job.queued_at)
+    rows = session.execute(select(Job.id, waited).where(Job.id.in_(job_ids)))
+    return {id: float(seconds or 0) for id, seconds in rows}
+
+
+def artifacts(session: Session, ids: Collection[str]) -> dict[str, Artifact]:
+    """Files by id."""
+    return {row.id: row for row in session.scalars(select(Artifact).where(Artifact.id.in_(ids)))}
+
+
+def specs(session: Session, job_ids: Collection[str]) -> dict[str, Json]:
+    """What was asked of jobs, by id."""
+    rows = session.execute(select(Job.id, Job.spec).where(Job.id.in_(job_ids)))
+    return {row.id: row.spec for row in rows}
+
+
+def now(session: Session) -> datetime:
+    """The database's clock, which all stored times are by."""
+    return session.scalars(select(func.now())).one()
