@@ -1,0 +1,146 @@
+"""`python -m local up`, as a person runs it: started, asked for twice, hurt, killed, and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.home import CHECKOUT, Home
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sieve-up-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+def command(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "local", "up", "--home", str(folder / "home")]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "SIEVE_CONFIG": str(folder / "config.toml")}
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A started service and its address."""
+    process = subprocess.Popen(
+        command(folder),
+        env=environment(folder),
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        if not first.startswith("Feature Sieve is up: "):
+            process.kill()
+            pytest.fail(f"{first}{process.communicate()}")
+        yield process, first.split()[-1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_starts_logs_in_answers_twice_and_stops(folder: Path) -> None:
+    with running(folder) as (process, url):
+        home = Home(folder / "home")
+        key = home.key_file.read_text().strip()
+        assert stat.S_IMODE(home.key_file.stat().st_mode) == 0o600
+        assert (folder / "config.toml").read_text() == f'url = "{url}"\nkey = "{key}"\n'
+        me = httpx.get(f"{url}/v1/me", headers={"Authorization": f"Bearer {key}"}).json()
+        assert me["role"] == "admin"
+
+        second = subprocess.run(
+            command(folder), env=environment(folder), cwd=CHECKOUT, capture_output=True, text=True, check=True
+        )
+        assert second.stdout == f"Feature Sieve is up already: {url}\n"
+
+        sockets = (home.path / "sockets").read_text().split()
+        children = descendants(process.pid)
+        assert len(sockets) == 2
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert not [pid for pid in children if alive(pid)]
+        assert not [path for path in sockets if Path(path).exists()]
+        assert home.address() is None
+
+
+def test_a_killed_api_comes_back_at_its_address_and_another_servers_login_stays(folder: Path) -> None:
+    (folder / "config.toml").write_text('url = "https://sieve.example.org"\nkey = "sieve_a_b"\n')
+    with running(folder) as (process, url):
+        first = find(process.pid, "local.serve")
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: find(process.pid, "local.serve") not in (0, first))
+        assert httpx.get(f"{url}/readyz", timeout=30).is_success  # it waits in the socket's queue until the API is back
+        assert "sieve.example.org" in (folder / "config.toml").read_text()
+
+
+def test_after_kill_9_nothing_is_left_and_the_next_start_goes_on(folder: Path) -> None:
+    with running(folder) as (process, _):
+        key = (folder / "home" / "admin.key").read_text()
+        sockets = (folder / "home" / "sockets").read_text().split()
+        children = descendants(process.pid)
+        assert len(children) >= 4
+        process.kill()
+        process.wait()
+        wait_for(lambda: not [pid for pid in children if alive(pid)])
+    with running(folder) as (_, url):
+        assert not [path for path in sockets if Path(path).exists()]
+        assert (folder / "home" / "admin.key").read_text() == key
+        assert httpx.get(f"{url}/v1/me", headers={"Authorization": f"Bearer {key.strip()}"}).is_success
+
+
+def statuses() -> dict[int, list[str]]:
+    """State and parent of every process."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            found[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    below, parents = [pid], statuses()
+    for one in below:
+        below += [child for child, fields in parents.items() if int(fields[1]) == one]
+    return below[1:]
+
+
+def alive(pid: int) -> bool:
+    return statuses().get(pid, ["Z"])[0] != "Z"
+
+
+def find(pid: int, word: str) -> int:
+    """The child of `pid` whose command holds `word`, or 0."""
+    for child in descendants(pid):
+        try:
+            if word in Path(f"/proc/{child}/cmdline").read_text().split("\0"):
+                return child
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return 0
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
