@@ -8,10 +8,13 @@ from pathlib import Path
 import click
 
 from local.admin import admin
+from local.demo import DEFAULT_OUT, demo
 from local.errors import LocalError
 from local.home import Home, default_home
 from local.migrations import difference
 from local.supervise import up
+from sieve.errors import SieveError
+from sieve.specs.presets import PRESETS
 
 HOME = click.option(
     "--home", type=click.Path(path_type=Path), help="data folder  [default: $SIEVE_HOME, or data in the checkout]"
@@ -34,6 +37,15 @@ def up_command(home: Path | None, host: str, port: int | None) -> None:
     up(Home(home or default_home()), host=host, port=port)
 
 
+@main.command("demo")
+@click.option("--dataset", type=click.Choice(list(PRESETS)), default="digits", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_OUT, help="folder for the results  [out/demo]")
+def demo_command(dataset: str, seed: int, out: Path) -> None:
+    """Run the paper's study through a service of its own, and stop."""
+    demo(dataset, seed, out.absolute())
+
+
 main.add_command(admin)
 
 
@@ -48,5 +60,5 @@ def check_migrations() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except LocalError as error:
-        sys.exit(str(error))
+    except (LocalError, SieveError) as error:
+        sys.exit(f"error: {error}")
