@@ -37,8 +37,8 @@ def gradient(objective: Objective, z: Tensor) -> Tensor:
     """The gradient of each image's value with respect to that image, like `z`. No parameter's gradient is touched."""
     z = z.detach().requires_grad_()
     with torch.enable_grad():
-        values = objective(z)
-    (found,) = torch.autograd.grad(values.sum(), z)
+        total = objective(z).sum()
+    (found,) = torch.autograd.grad(total, z)
     return found
 
 

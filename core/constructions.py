@@ -1,0 +1,113 @@
+"""The constructions of Ilyas et al. (2019), arXiv 1905.02175, on a block of images.
+
+Robust (D_R, D_NR): another training image is moved until its penultimate features match those of the image that it is
+to stand for. Targeted (D_rand, D_det): an image is moved towards another class inside a small ball and labelled as
+that class, also where the attack failed.
+
+Shape legend: b images of a block are [b, C, H, W] in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from core.frozen import FrozenModel
+from core.images import Images
+from core.losses import cross_entropy
+from core.models import Classifier
+from core.pgd import pgd
+from core.threat import NORMS, Ball
+from sieve.specs import DeterministicTargetConstruction, RandomTargetConstruction, RobustConstruction
+
+Made = dict[str, Tensor]
+"""`images` fp32 [b, C, H, W], `labels` int64 [b], and every column of provenance, each [b]."""
+
+Targeted = RandomTargetConstruction | DeterministicTargetConstruction
+
+
+@dataclass(frozen=True)
+class Source:
+    """The source model."""
+
+    model: Classifier
+    """Judges what was found, in plain fp32. In evaluation mode."""
+    view: FrozenModel
+    """Searches."""
+
+
+def robust(how: RobustConstruction, source: Source, images: Images, index: Tensor, draws: torch.Generator) -> Made:
+    """For each x = images[index]: from x', min ||g(z) - g(x)||_2 over z in [0, 1] by l2-normalised steps; no ball.
+
+    x' is drawn uniformly from all images but x; the label stays that of x.
+    """
+    x, labels = images.batch(index), images.labels[index]
+    away = torch.randint(1, len(images), (len(index),), generator=draws).to(index.device)
+    start_index = (index + away) % len(images)
+    start = images.batch(start_index)
+    with torch.no_grad():
+        goal = source.view.features(x)
+
+    def nearness(z: Tensor) -> Tensor:
+        distance: Tensor = vector_norm(source.view.features(z) - goal, dim=1)
+        return -distance
+
+    l2 = NORMS["l2"]
+    z = pgd(nearness, Ball(l2, start), start, step_lengths(how))
+    with torch.no_grad():
+        found, wanted = source.model.features(z), source.model.features(x)
+        read = source.model.head(found).argmax(1)
+    return {
+        "images": z,
+        "labels": labels,
+        "source_index": index,
+        "original_label": labels,
+        "start_index": start_index,
+        "feature_distance": vector_norm(found - wanted, dim=1) / vector_norm(wanted, dim=1),
+        "norm": l2.length(z - start),
+        "nearer_to_start": (l2.length(z - start) < l2.length(z - x)).byte(),
+        "source_reads_label": (read == labels).byte(),
+    }
+
+
+def step_lengths(how: RobustConstruction) -> list[float]:
+    """Constant, or falling linearly from `step_size` towards 0."""
+    if how.schedule == "constant":
+        return [how.step_size] * how.steps
+    return [how.step_size * (1 - step / how.steps) for step in range(how.steps)]
+
+
+def targeted(how: Targeted, source: Source, images: Images, index: Tensor, targets: Tensor) -> Made:
+    """For each x = images[index]: min cross-entropy(z, target) by PGD in the ball around x, started at x.
+
+    The label is the target, also where the attack failed. `norm` is measured in the construction's own norm.
+    """
+    x = images.batch(index)
+    norm = NORMS[how.norm]
+    z = pgd(
+        lambda z: -cross_entropy(source.view.logits(z), targets),
+        Ball(norm, x, how.epsilon),
+        start=x,
+        step_lengths=[how.relative_step * how.epsilon] * how.steps,
+    )
+    with torch.no_grad():
+        read = source.model(z).argmax(1)
+    return {
+        "images": z,
+        "labels": targets,
+        "source_index": index,
+        "original_label": images.labels[index],
+        "target": targets,
+        "success": (read == targets).byte(),
+        "norm": norm.length(z - x),
+    }
+
+
+def targets(how: Targeted, labels: Tensor, classes: int, draws: torch.Generator) -> Tensor:
+    """D_rand: uniform over all classes, the true one included. D_det: (y + 1) mod C. Like `labels`, int64 [b]."""
+    if isinstance(how, DeterministicTargetConstruction):
+        return (labels + 1) % classes
+    return torch.randint(classes, labels.shape, generator=draws).to(labels.device)
