@@ -162,31 +162,31 @@ def accuracy_curves(curves: Sequence[Curve], norm: str) -> Figure:
 def histograms(
     series: Mapping[str, Mapping[str, Sequence[float]]], *, title: str, caption: str, quantity: str
 ) -> Figure:
-    """How a quantity is distributed over the images of constructed datasets.
+    """How a quantity is distributed over the images of constructed datasets: densities, since bins may differ in width.
 
     Args:
         series: by row of the table, `{"edges": [k + 1 values], "counts": [k values]}`.
         quantity: the horizontal axis, with its unit.
     """
-    plot = _empty(quantity, "share of images, %", y_range=None)
+    plot = _empty(quantity, "density", y_range=None)
     rows: list[tuple[str, ...]] = []
     for row, histogram in series.items():
         edges, counts = list(histogram["edges"]), list(histogram["counts"])
         images = sum(counts)
-        shares = [round(100 * count / images, 3) for count in counts]
+        bins = list(zip(edges[:-1], edges[1:], counts, strict=True))
+        densities = [round(count / images / (high - low), 6) for low, high, count in bins]
         plot.add_scatter(
             x=[edges[0], *edges],
-            y=[0, *shares, 0],
+            y=[0, *densities, 0],
+            customdata=[0, *(100 * count / images for count in counts), 0],
             name=row_label(row),
             mode="lines",
             line={"color": _LOOKS[row].colour, "shape": "hv", "width": 1.5},
             fill="tozeroy",
             opacity=0.9,
-            hovertemplate="from %{x:.3g}: %{y:.1f} %<extra>" + row_label(row) + "</extra>",
+            hovertemplate="from %{x:.3g}: %{customdata:.1f} % of the images<extra>" + row_label(row) + "</extra>",
         )
-        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
-            if count:
-                rows.append((row, f"{low:.4g} – {high:.4g}", f"{count:g}"))
+        rows += [(row, f"{low:.4g} – {high:.4g}", f"{count:g}") for low, high, count in bins if count]
     return Figure(title, caption, plot, Table(title, ("dataset", quantity, "images"), tuple(rows)))
 
 

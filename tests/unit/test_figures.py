@@ -27,15 +27,15 @@ def test_curves_draw_intervals_around_each_point() -> None:
     assert figure.table.rows == (("D_R", "0", "97.5", "95.3 – 98.7"), ("D_R", "0.5", "40.8", "35.8 – 45.9"))
 
 
-def test_histograms_draw_shares_and_tell_counts() -> None:
+def test_histograms_draw_densities_and_tell_counts() -> None:
     held = {
         "D_rand": {"edges": [0.0, 0.5, 1.0], "counts": [0, 4]},
         "D_det": {"edges": [0.0, 0.5, 1.0], "counts": [1, 3]},
     }
     figure = histograms(held, title="t", caption="c", quantity="l2 norm")
     first, second = figure.json_values()["data"]
-    assert first["y"] == [0, 0.0, 100.0, 0]
-    assert second["y"] == [0, 25.0, 75.0, 0]
+    assert first["y"] == [0, 0.0, 2.0, 0]
+    assert second["y"] == [0, 0.5, 1.5, 0]
     assert first["x"] == [0.0, 0.0, 0.5, 1.0], "from the first edge's foot along every bin"
     assert figure.table.rows == (("D_rand", "0.5 – 1", "4"), ("D_det", "0 – 0.5", "1"), ("D_det", "0.5 – 1", "3"))
 
