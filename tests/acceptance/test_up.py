@@ -53,8 +53,12 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
             pytest.fail(f"{first}{process.communicate()}")
         yield process, first.split()[-1]
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()  # in order, so that no socket folder is left
+        try:
+            process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def test_starts_logs_in_answers_twice_and_stops(folder: Path) -> None:
