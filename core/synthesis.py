@@ -25,6 +25,10 @@ from core.pictures import constructed_sheet, in_class_order, png
 from core.seeding import generator
 from sieve.specs import RobustConstruction, SynthesizeSpec
 
+SURFACE = 0.95
+"""A perturbation of at least this fraction of epsilon counts as at the ball's surface: clipping to [0, 1] takes a
+little off."""
+
 
 def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context) -> Result:
     """Construct a dataset, and leave it as `dataset.safetensors` with a few of its images in `sheet.png`.
@@ -105,7 +109,7 @@ def _figures(spec: SynthesizeSpec, constructed: Images) -> dict[str, Any]:
     return figures | {
         "success": _fraction(success),
         "success_where_changed": _fraction(success[changed]),
-        "at_surface": _fraction(columns["norm"] >= 0.999 * spec.construction.epsilon),
+        "at_surface": _fraction(columns["norm"] >= SURFACE * spec.construction.epsilon),
         "source_reads_label": _fraction(success),  # the stored label is the target
     }
 
