@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 import sieve
 from api import problems, submission
+from api.limits import BodyLimit
 from api.routes import accounts, artifacts, catalogue, datasets, jobs, models, queue, results, service
 from core.planning import submittable_kinds
 from store.database import Database
@@ -42,9 +43,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=sieve.__version__,
         description="Separate the robust from the non-robust features of an image dataset.",
         lifespan=lifespan,
-        max_body_size=LARGEST_BODY,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
+    app.add_middleware(BodyLimit, largest=LARGEST_BODY)
     app.state.settings = settings
     app.state.database = database
     app.state.bell = Bell(settings.redis_url)

@@ -37,7 +37,7 @@ def field_errors(errors: Iterable[dict[str, Any]], body: Any, model: type[BaseMo
         message = _message(error, path, model)
         if message not in said:
             said.append(message)
-    return [FieldError(pointer=found, message="; or: ".join(said)) for found, said in messages.items()]
+    return [FieldError(pointer=found, message=_together(said)) for found, said in messages.items()]
 
 
 def pointer(location: Location, body: Any, *, missing: bool) -> str:
@@ -52,6 +52,18 @@ def pointer(location: Location, body: Any, *, missing: bool) -> str:
             continue
         parts.append(str(part).replace("~", "~0").replace("/", "~1"))
     return "".join(f"/{part}" for part in parts)
+
+
+def _together(messages: list[str]) -> str:
+    """What the branches of a union said of one value."""
+    start = "input should be a valid "
+    if len(messages) > 1 and all(message.startswith(start) for message in messages):
+        return (
+            start
+            + ", ".join(message.removeprefix(start) for message in messages[:-1])
+            + messages[-1].replace(start, " or ")
+        )
+    return "; or: ".join(messages)
 
 
 def _message(error: dict[str, Any], path: list[int | str], model: type[BaseModel] | None) -> str:

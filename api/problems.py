@@ -108,7 +108,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _(_: Request, error: HTTPException) -> JSONResponse:
-        code = HTTPStatus(error.status_code).name.lower()
+        names = {405: "method_not_allowed", 413: "body_too_large", 404: "not_found"}
+        code = names.get(error.status_code, "bad_request")
         return respond(Problem(error.status_code, code, str(error.detail), headers=error.headers))
 
     @app.exception_handler(Exception)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, create_model
 from pydantic.json_schema import models_json_schema
 
-from api.pointers import field_errors
+from api.pointers import FieldError, field_errors
 from api.problems import Problem, invalid
 from core.cards import JobKind
 from core.errors import UnknownName
@@ -50,7 +50,7 @@ def parse_submission(body: Any) -> Submission:
     if not isinstance(body, dict):
         raise Problem(422, "invalid", "the body must be a JSON object")
     if not isinstance(body.get("kind"), str):
-        raise UnknownName("/kind", "kind of job", str(body.get("kind", "")), kinds)
+        raise invalid([FieldError(pointer="/kind", message=f"say what kind of job: {', '.join(kinds)}")])
     if body["kind"] not in kinds:
         raise UnknownName("/kind", "kind of job", body["kind"], kinds)
     spec_type = kinds[body["kind"]].spec
@@ -68,6 +68,8 @@ def submission_schemas(ref_template: str) -> tuple[dict[str, Any], dict[str, Any
     kinds = submittable_kinds()
     models = {kind.name: submission_model(kind.spec) for kind in kinds}
     _, document = models_json_schema([(model, "validation") for model in models.values()], ref_template=ref_template)
+    for model in models.values():
+        document["$defs"][model.__name__].setdefault("required", []).append("kind")
     refs = {name: ref_template.format(model=model.__name__) for name, model in models.items()}
     body = {
         "oneOf": [{"$ref": ref} for ref in refs.values()],

@@ -42,7 +42,13 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("", status_code=202, dependencies=[rings], response_model=schemas.Job | schemas.Plan)
+@router.post(
+    "",
+    status_code=202,
+    dependencies=[rings],
+    response_model=schemas.Job | schemas.Plan,
+    responses={200: {"model": schemas.Plan, "description": "What a dry run would make"}},
+)
 def submit_job(
     body: Annotated[Any, Body()],
     session: Session,

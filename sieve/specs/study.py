@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from sieve.specs.attack import PGD
 from sieve.specs.base import ArchitectureRef, DatasetRef, Precision, Seed, Spec
@@ -14,11 +14,18 @@ from sieve.specs.synthesize import DeterministicTargetConstruction, RandomTarget
 from sieve.specs.train import TrainingRecipe
 
 
+def _preset_suffices(schema: dict[str, Any]) -> None:
+    """In the JSON schema no field is required: a preset fills in what is missing."""
+    schema.pop("required", None)
+
+
 class StudySpec(Spec):
     """Ilyas et al. (2019): D, D_adv, D_R, D_NR, D_rand, D_det and the permuted control, on one dataset.
 
     A `preset` fills in every field that is not given; a given object is merged into the preset's.
     """
+
+    model_config = ConfigDict(json_schema_extra=_preset_suffices)
 
     kind: Literal["study"] = "study"
     preset: str | None = None
