@@ -126,6 +126,7 @@ def _histograms(held: Mapping[str, Mapping[str, Any]]) -> Iterator[Figure]:
 def accuracy_curves(curves: Sequence[Curve], norm: str) -> Figure:
     """Accuracy on the test images against the attack's radius, one line a row, with 95 % intervals."""
     plot = _empty(f"epsilon ({norm})", "accuracy, %", y_range=(-2, 102))
+    plot.update_layout(legend={"entrywidth": 84, "font": {"size": 12}})  # just the widest name: two columns on a phone
     plot.update_xaxes(range=[-0.03 * (widest := max(max(curve.epsilons) for curve in curves)), 1.03 * widest])
     for curve in curves:
         look = _LOOKS[curve.row]
@@ -240,7 +241,7 @@ def _empty(x_title: str, y_title: str, *, y_range: tuple[float, float] | None) -
             "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
             "height": 380,
             "showlegend": True,
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "entrywidth": 84},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
             "hoverlabel": {"align": "left"},
             "xaxis": {**axis, "title": {"text": x_title}, "rangemode": "tozero"},
             "yaxis": {**axis, "title": {"text": y_title}, "rangemode": "tozero"}

@@ -10,6 +10,7 @@ from core.published import CERTAINTY
 
 Numbers = Mapping[str, Any]
 MEMORY_MARK = "†"
+_LENGTHS = "Lengths are means over the images; in brackets the 5th and the 95th percentile."
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ def construction_tables(numbers: Numbers) -> list[Table]:
                     "dataset",
                     "source model",
                     "images",
-                    "moved by, l2: mean (5–95 %)",
-                    "relative feature distance: mean (5–95 %)",
+                    "moved by, l2",
+                    "relative feature distance",
                     "nearer to its start than to its source, %",
                     "source model reads the label, %",
                 ),
@@ -102,6 +103,7 @@ def construction_tables(numbers: Numbers) -> list[Table]:
                     )
                     for made in matched
                 ),
+                note=_LENGTHS,
             )
         )
     if targeted:
@@ -112,7 +114,7 @@ def construction_tables(numbers: Numbers) -> list[Table]:
                     "dataset",
                     "source model",
                     "images",
-                    "moved by, l2: mean (5–95 %)",
+                    "moved by, l2",
                     "target reached, %",
                     "target reached where it differs from the label, %",
                     "at the ball's surface, %",
@@ -126,6 +128,7 @@ def construction_tables(numbers: Numbers) -> list[Table]:
                     )
                     for made in targeted
                 ),
+                note=_LENGTHS,
             )
         )
     return tables
