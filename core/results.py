@@ -35,6 +35,7 @@ def report_numbers(spec: ReportSpec, figures: Mapping[str, Figures], classes: Se
         classes: class names of the study's dataset.
     """
     parts = parts_by_row(spec)
+    figures = {job: in_order(found) for job, found in figures.items()}
     rows = [row for row in ROWS if ("evaluate", row) in parts]
     return {
         "dataset": spec.study.dataset.name,
@@ -72,6 +73,20 @@ def judged(recipe: EvaluationRecipe) -> dict[str, Any]:
         "noise": list(recipe.noise),
         "text": JUDGED,
     }
+
+
+def in_order(tree: Any) -> Any:
+    """Nested mappings with their keys sorted, numbers by size: figures that were stored come back in any order."""
+    if isinstance(tree, Mapping):
+        return {key: in_order(tree[key]) for key in sorted(tree, key=_rank)}
+    return [in_order(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def _rank(key: str) -> tuple[float, str]:
+    try:
+        return float(key), ""
+    except ValueError:
+        return math.inf, key
 
 
 def percent(tree: Any) -> Any:

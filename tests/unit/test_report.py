@@ -15,6 +15,7 @@ from core.context import Inputs, MemoryContext, Result
 from core.images import open_dataset
 from core.pictures import Row
 from core.report import render_page, report, wall_rows
+from core.results import in_order
 from core.studies import CONSTRUCTED, ROWS
 from tests.unit.finished_study import ACCURACIES, finished_study
 
@@ -79,6 +80,15 @@ def test_equal_results_give_equal_bytes_whatever_they_took_and_were_called(
     assert again == files
     assert result.figures["seconds"] == {"train": 7 * 77.0, "synthesize": 4 * 77.0, "evaluate": 7 * 77.0}
     assert b"job_" not in files["report.json"] + files["report.md"]
+
+
+def test_figures_that_were_stored_in_another_order_give_the_same_numbers() -> None:
+    figures = {"job": {"robust": {"l2": {"1": 0.1, "0.5": 0.2, "0.25": 0.3}}, "10": [{"b": 1, "a": 2}], "9": None}}
+    ordered = in_order(figures)
+    assert ordered == figures
+    assert list(ordered["job"]["robust"]["l2"]) == ["0.25", "0.5", "1"]
+    assert list(ordered["job"]) == ["9", "10", "robust"]
+    assert list(ordered["job"]["10"][0]) == ["a", "b"]
 
 
 def test_several_norms_keep_l2_on_top(tmp_path: Path) -> None:
