@@ -96,7 +96,7 @@ def test_several_norms_keep_l2_on_top(tmp_path: Path) -> None:
     result, written = made(tmp_path, evaluation={"threats": threats})
     row = result.figures["rows"][0]
     assert list(row["robust"]) == ["0.1", "0.2", "0.3"]
-    assert list(row["robust_by_norm"]) == ["linf", "l2"]
+    assert list(row["robust_by_norm"]) == ["l2", "linf"]
     plots = PageReader(written["report.html"]).plots
     assert plots.count("plot") == 2 + 3 + 1, "a plot of curves a norm, three of histograms, one of readings"
 
