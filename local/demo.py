@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 
@@ -103,16 +102,25 @@ def _place(artifact: Artifact) -> str | None:
 
 
 def _show(report: dict[str, Any]) -> None:
-    """The result table beside the published one."""
-    shown = []
-    for made in (tables.main_table(report), tables.published_table(report)):
-        table = Table(title=made.title, caption=made.note or None, title_justify="left", caption_justify="left")
-        for index, column in enumerate(made.columns):
-            table.add_column(column, justify="right" if index else "left", no_wrap=True)
-        for row in made.rows:
-            table.add_row(*row)
-        shown.append(table)
-    Console(highlight=False).print(Columns(shown, padding=(0, 4)))
+    """The result table beside the published one, narrow enough for any terminal; intervals are in the report."""
+    published = tables.published_table(report)
+    theirs = {row[0]: row[1:] for row in published.rows}
+    epsilons = list(report["rows"][0]["robust"])
+    table = Table(caption=published.note, caption_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("trained on", no_wrap=True)
+    for title in ("standard", *(f"eps {epsilon}" for epsilon in epsilons)):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in published.columns[1:]:
+        table.add_column(title.replace("l2 ", ""), justify="right", no_wrap=True, style="dim")
+    for row in report["rows"]:
+        ours = (row["standard"], *(row["robust"][epsilon] for epsilon in epsilons))
+        beside = theirs.get(row["name"], ("",) * (len(published.columns) - 1))
+        table.add_row(row["name"], *map(tables.number, ours), *(cell.replace(" – ", "–") for cell in beside))
+    console = Console(highlight=False)
+    images = report["rows"][0]["n_images"]
+    console.print(f"\nLeft: {report['dataset']}, accuracy in % on {images} test images, {report['norm']} attacks.")
+    console.print(f"Right: published, {published.title}.\n")
+    console.print(table)
 
 
 def _empty(out: Path, home: Home) -> None:
