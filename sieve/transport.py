@@ -23,7 +23,6 @@ from sieve.errors import ApiError, DownloadDamaged, ServerUnreachable
 TRIES = 5
 LONGEST_PAUSE = 60.0
 """Seconds; a server that asks for more is not waited for any longer."""
-CHUNK = 1 << 20
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 
 Progress = Callable[[int, int], None]
@@ -160,7 +159,7 @@ class Transport:
             there = there if goes_on else 0
             total = there + int(response.headers["Content-Length"])
             with part.open("ab" if goes_on else "wb") as file:
-                for chunk in response.iter_raw(CHUNK):
+                for chunk in response.iter_raw():  # as it comes: a chunk size would hold back, and lose, the last bytes
                     file.write(chunk)
                     there += len(chunk)
                     if progress is not None:

@@ -12,11 +12,15 @@ import threading
 import time
 
 from celery import Celery
+from kombu import Exchange
 from kombu.common import Broadcast
 from kombu.exceptions import OperationalError
 
 RING = "worker.ring"
 """Name of the one task."""
+
+BELL = Exchange("sieve.bell", type="fanout", durable=False)
+"""Where it is sent: everyone who listens hears it, and nothing stays behind for those who do not."""
 
 _TIMEOUT = 0.4
 _PAUSE = 2.0
@@ -30,8 +34,8 @@ def celery_app(redis_url: str) -> Celery:
         accept_content=["json"],
         task_serializer="json",
         task_ignore_result=True,
-        task_queues=(Broadcast("sieve.bell", auto_delete=True),),  # type: ignore[no-untyped-call]
-        task_default_queue="sieve.bell",
+        task_queues=(Broadcast(BELL.name, exchange=BELL, routing_key=RING),),  # type: ignore[no-untyped-call]
+        task_default_queue=BELL.name,
         task_create_missing_queues=False,
         broker_connection_timeout=_TIMEOUT,
         broker_connection_retry_on_startup=True,
@@ -56,6 +60,8 @@ class Bell:
 
     def __init__(self, redis_url: str) -> None:
         self._app = celery_app(redis_url)
+        # Without this a first connection is tried again for four seconds, `retry=False` or not.
+        self._app.conf.broker_transport_options |= {"max_retries": 0}
         self._lock = threading.Lock()
         self._quiet_until = 0.0
 
@@ -66,7 +72,7 @@ class Bell:
         with self._lock:
             for _ in range(2):  # a pooled connection may have died with an earlier Redis
                 try:
-                    self._app.send_task(RING, retry=False, ignore_result=True)
+                    self._app.send_task(RING, exchange=BELL, declare=[BELL], routing_key=RING, retry=False)
                 except (OperationalError, OSError) as error:
                     reason = error
                 else:

@@ -9,8 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-import sieve.errors as errors
-from sieve import Client
+from sieve import Client, errors
 from sieve.specs import StudySpec, TrainSpec
 from tests.hand import Hand
 
