@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-LossName = Literal["cross_entropy", "margin"]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -18,13 +13,20 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits, labels, reduction="none")
 
 
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """The best other logit minus the label's, [n]: above 0 where the image is misclassified.
+def margin(logits: Tensor, labels: Tensor, rivals: Tensor | None = None) -> Tensor:
+    """The logit of a rival class minus the label's, [n]: above 0 where the image is misclassified.
 
-    Its gradient's direction does not change with the scale of the logits (the loss f of Carlini and Wagner, 2017).
+    The rival is the best other class, whichever that is, or the one given (int64 [n]). The direction of the gradient
+    does not change with the scale of the logits (the loss f of Carlini and Wagner, 2017).
     """
-    own = labels.unsqueeze(1)
-    return logits.scatter(1, own, -math.inf).amax(1) - logits.gather(1, own).squeeze(1)
+    best = others(logits, labels).amax(1) if rivals is None else _chosen(logits, rivals)
+    return best - _chosen(logits, labels)
 
 
-LOSSES: Mapping[LossName, Loss] = {"cross_entropy": cross_entropy, "margin": margin}
+def others(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logits with the label's own at minus infinity."""
+    return logits.scatter(1, labels.unsqueeze(1), -math.inf)
+
+
+def _chosen(logits: Tensor, classes: Tensor) -> Tensor:
+    return logits.gather(1, classes.unsqueeze(1)).squeeze(1)

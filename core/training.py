@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core import losses
 from core.augmentation import Augmentation
 from core.context import Context, Inputs, Output, Result
 from core.errors import Diverged
@@ -112,9 +111,7 @@ class Adversary:
 
     def __init__(self, pgd: PGD, model: Classifier, precision: Precision) -> None:
         self._view = FrozenModel(model, precision)
-        self._attack = PGDAttack(
-            "adversary", losses.cross_entropy, pgd.steps, restarts=1, relative_step=pgd.relative_step
-        )
+        self._attack = PGDAttack("cross_entropy", pgd.steps, pgd.relative_step)
         self._pgd = pgd
 
     def attack(self, x: Tensor, labels: Tensor, draws: torch.Generator) -> Tensor:

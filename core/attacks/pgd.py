@@ -17,7 +17,8 @@ class PGDOptions(Spec):
     """How hard to search."""
 
     loss: Literal["cross_entropy", "margin"] = "cross_entropy"
-    """What to climb. The margin loss still has a gradient where the cross-entropy's vanishes."""
+    """What to climb. The margin to a rival class still has a gradient where the cross-entropy's vanishes; tries after
+    the first each aim at another rival."""
     steps: int = Field(default=50, ge=1, le=10_000)
     """Gradient steps a try."""
     restarts: int = Field(default=5, ge=1, le=1000)
@@ -28,16 +29,9 @@ class PGDOptions(Spec):
 
 def build(options: PGDOptions) -> Attack:
     """The attack."""
-    from core.losses import LOSSES
     from core.pgd import PGDAttack
 
-    return PGDAttack(
-        label=f"pgd {options.loss}",
-        loss=LOSSES[options.loss],
-        steps=options.steps,
-        restarts=options.restarts,
-        relative_step=options.relative_step,
-    )
+    return PGDAttack(**options.model_dump())
 
 
 ENTRY = AttackEntry(

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from core.frozen import FrozenModel
 from core.images import Splits
-from core.losses import cross_entropy
 from core.models import Classifier, Normalise, new_classifier
 from core.pgd import PGDAttack
 from core.seeding import generator
@@ -110,7 +109,7 @@ def test_attacks_leave_weights_gradients_and_modes_as_they_were(model: Classifie
             parameter.grad = torch.ones_like(parameter)
     before = snapshot(model)
     view = FrozenModel(model, "exact")
-    attack = PGDAttack("pgd", cross_entropy, steps=3, restarts=2, relative_step=0.2)
+    attack = PGDAttack("margin", steps=3, relative_step=0.2)
     for restart in range(2):
         attack.perturb(view, y, Ball(NORMS["l2"], x, 0.5), restart, generator(0, "draws"))
     Adversary(PGD(epsilon=0.5, steps=3), model, "exact").attack(x, y, generator(0, "draws"))
