@@ -178,7 +178,8 @@ def main() -> None:
         try:
             for service in stage.services:
                 stage.bring_up(service)
-            stage.wait_until_healthy("api")
+            for service in ("api", "worker"):
+                stage.wait_until_healthy(service)
             add_user = [sys.executable, "-m", "local", "admin", "add-user", "alice", "--role", "admin"]
             key = subprocess.run(
                 add_user, env=stage.environment("api"), cwd=CHECKOUT, capture_output=True, text=True, check=True

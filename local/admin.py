@@ -7,8 +7,10 @@ of the service that runs on this machine.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -23,6 +25,10 @@ from store.database import Database
 from store.errors import StoreError
 from store.settings import settings
 from store.tables import User
+from store.workers import workers as all_workers
+
+SILENCE = timedelta(seconds=60)
+"""A worker says four times a lease (20 s, if it is not set otherwise) that it lives."""
 
 
 @click.group("admin")
@@ -57,6 +63,24 @@ def register(name: str, folder: Path, owner: str) -> None:
     with _transaction() as session:
         dataset = register_folder(session, _user(session, owner), name, folder)
         click.echo(f"{name} is {dataset.id}")
+
+
+@admin.command("workers")
+@click.option("--here", is_flag=True, help="only those on this host; fails where none lives: a health check")
+def workers(here: bool) -> None:
+    """List the workers that live, and what their slots do."""
+    with _transaction() as session:
+        now = datetime.now(UTC)
+        living = [
+            worker
+            for worker in all_workers(session)
+            if now - worker.seen_at < SILENCE and (not here or worker.host == platform.node())
+        ]
+    for worker in living:
+        slots = ", ".join(f"{slot['name']} {slot.get('job') or 'free'}" for slot in worker.slots["slots"])
+        click.echo(f"{worker.id} on {worker.host}: {slots}")
+    if here and not living:
+        raise LocalError(f"no worker on {platform.node()} was heard of for {SILENCE.total_seconds():.0f} s")
 
 
 def database_url() -> str:
