@@ -56,6 +56,12 @@ def held(session: Session, job_id: str, fence: int) -> Job:
     return job
 
 
+def running(session: Session) -> set[tuple[str, int]]:
+    """The attempts (job and fence) that hold a job now."""
+    rows = session.execute(select(Job.id, Job.fence).where(Job.state == State.RUNNING, Job.slot != "none"))
+    return {(row.id, row.fence) for row in rows}
+
+
 def record(
     session: Session, job_id: str, fence: int, *, happenings: Sequence[Happening] = (), points: Sequence[Point] = ()
 ) -> None:

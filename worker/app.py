@@ -1,0 +1,90 @@
+"""The worker: slots, nursery, sweeper and listener, put together, run until SIGTERM, and ended in order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+from store.blobs import DiskBlobs
+from store.database import Database
+from store.ids import new_id
+from store.settings import Settings
+from store.wakeups import Bell
+from worker import processes
+from worker.bell import Listener
+from worker.children import Nursery
+from worker.ledger import Ledger
+from worker.slots import Slot, plan_slots
+from worker.sweeper import Sweeper
+from worker.watch import CANCEL_SECONDS, PAUSE_SECONDS
+
+DRAIN_SECONDS = PAUSE_SECONDS + 3 * CANCEL_SECONDS
+"""By then every attempt was paused or killed, and given back."""
+
+_log = logging.getLogger(__name__)
+
+
+class WorkerApp:
+    """One worker process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._ledger = Ledger(
+            database=Database(settings.database_url),
+            blobs=DiskBlobs(settings.blobs),
+            bell=Bell(settings.redis_url),
+            settings=settings,
+            worker_id=new_id("wrk"),
+        )
+        self._nursery = Nursery()
+        self._slots: list[Slot] = []
+        self._sweeper = Sweeper(self._ledger, self._slots, self._announce)
+        self._asked_to_end = threading.Event()
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then drain. A second signal ends at once."""
+        processes.become_subreaper()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        settings = self._ledger.settings
+        settings.scratch.mkdir(parents=True, exist_ok=True)
+        Listener(settings.redis_url, self._ledger.worker_id, self._wake).start()
+        self._nursery.start(self._on_nursery_ready)
+        self._sweeper.start()
+        self._asked_to_end.wait()
+        self._drain()
+
+    def _on_nursery_ready(self) -> None:
+        """The first time, the number of GPUs is known and slots can be made; later, they are only woken."""
+        if not self._slots:
+            plans = plan_slots(self._ledger.settings, self._nursery.gpus)
+            self._slots += [Slot(plan, self._ledger, self._nursery, self._announce) for plan in plans]
+            self._sweeper.sign()
+            for slot in self._slots:
+                slot.start()
+            _log.info("%s: ready with %s", self._ledger.worker_id, ", ".join(slot.name for slot in self._slots))
+        self._wake()
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self._asked_to_end.is_set():
+            raise SystemExit(128 + number)
+        self._asked_to_end.set()
+
+    def _drain(self) -> None:
+        _log.info("draining")
+        for slot in self._slots:
+            slot.drain()
+        ended = [slot.join(DRAIN_SECONDS) for slot in self._slots]
+        self._sweeper.stop()
+        self._nursery.close()
+        self._ledger.database.dispose()
+        _log.info("ended" if all(ended) else "ended with attempts that could not be given back")
+
+    def _wake(self) -> None:
+        for slot in self._slots:
+            slot.wake()
+
+    def _announce(self) -> None:
+        """Wake our own slots directly, and every other worker's through the bell."""
+        self._wake()
+        self._ledger.bell.ring()

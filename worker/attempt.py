@@ -1,0 +1,180 @@
+"""What a child does: one attempt at one job. It knows a scratch folder, its inputs and a pipe; no database, no Redis.
+
+slot -> child   {"do": "run", ...} first; {"do": "stop", "why": "cancel" | "pause"}; {"do": "go_on"} to a checkpoint
+child -> slot   started, progress, metrics, log, resumed, damaged, checkpoint; at the end done, failed or stopped
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from core.checkpoints import load_checkpoint, save_checkpoint
+from core.context import Checkpoint, FolderDataset, Inputs, StoredDataset
+from core.errors import CoreError, DamagedCheckpoint, Stopped
+from core.planning import parse
+from core.run import execute
+from worker.pipe import Closed, Message, Pipe
+
+MAY_PASS = (MemoryError, OSError, RuntimeError)
+"""Errors that may not come again: torch says with a RuntimeError that memory ran out or a device failed."""
+
+_PROGRESS_SECONDS = 0.2
+_LISTEN_SECONDS = 0.05
+_METRICS_SECONDS = 0.5
+
+
+def main(pipe: Pipe) -> None:
+    """Do the job that the first message describes, and say how it ended."""
+    task = pipe.poll(None)
+    assert task is not None
+    assert task["do"] == "run"
+    pipe.send({"say": "started", "versions": {"python": platform.python_version(), "torch": torch.__version__}})
+    try:
+        pipe.send(_attempt(task, pipe))
+    except Closed:
+        os._exit(1)  # nobody is left to tell
+
+
+def _attempt(task: Message, pipe: Pipe) -> Message:
+    torch.set_num_threads(task["threads"])
+    context = PipeContext(task, pipe)
+    given = task["inputs"]
+    inputs = Inputs(
+        datasets={name: StoredDataset(Path(path)) for name, path in given["datasets"].items()}
+        | {name: FolderDataset(Path(path)) for name, path in given["folders"].items()},
+        models={name: Path(path) for name, path in given["models"].items()},
+        figures=given["figures"],
+    )
+    try:
+        result = execute(parse(task["spec"]), inputs, context)
+    except Stopped:
+        return {"say": "stopped"}
+    except Closed:
+        raise
+    except Exception as error:
+        context.log(traceback.format_exc(limit=-8))
+        name = type(error).__name__
+        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+            name = "OutOfMemory"
+        code = error.code if isinstance(error, CoreError) else _snake(name)
+        message = str(error).strip() or name
+        again = isinstance(error, MAY_PASS) and not isinstance(error, CoreError)
+        return {"say": "failed", "code": code, "message": message[:2000], "again": again}
+    finally:
+        context.flush()
+    outputs = [
+        {"name": output.name, "path": str(output.path), "role": output.role, "media_type": output.media_type}
+        for output in result.outputs
+    ]
+    return {"say": "done", "figures": dict(result.figures), "outputs": outputs}
+
+
+class PipeContext:
+    """`core.context.Context` of an attempt that runs under a slot."""
+
+    def __init__(self, task: Message, pipe: Pipe) -> None:
+        self.device = torch.device(task["device"])
+        self.scratch = Path(task["scratch"])
+        self.data_folder = Path(task["data_folder"])
+        self._pipe = pipe
+        self._checkpoints: list[Message] = task["checkpoints"]
+        self._interval: float = task["checkpoint_seconds"]
+        now = time.monotonic()
+        self._saved_at = self._metrics_sent_at = now
+        self._spoke_at = self._listened_at = now - 1
+        self._phase: str | None = None
+        self._metrics: list[tuple[str, int, float]] = []
+        self._asked: str | None = None
+
+    def progress(self, phase: str, step: int, total: int) -> None:
+        """Pass it on, at most a few times a second; stop here if the job was cancelled."""
+        now = time.monotonic()
+        if now - self._listened_at >= _LISTEN_SECONDS:
+            self._listen()
+        if phase != self._phase or step >= total or now - self._spoke_at >= _PROGRESS_SECONDS:
+            self._pipe.send({"say": "progress", "phase": phase, "step": step, "total": total})
+            self._phase, self._spoke_at = phase, now
+        if self._asked == "cancel":
+            raise Stopped("cancelled")
+
+    def metric(self, name: str, value: float, step: int) -> None:
+        """Collect, and pass on in batches."""
+        self._metrics.append((name, step, float(value)))
+        if time.monotonic() - self._metrics_sent_at >= _METRICS_SECONDS:
+            self.flush()
+
+    def log(self, message: str) -> None:
+        """Pass a line on."""
+        self._pipe.send({"say": "log", "message": message})
+
+    def resume(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole, or None."""
+        for offered in self._checkpoints:
+            path = Path(offered["path"])
+            try:
+                if _sha256(path) != offered["sha256"]:
+                    raise DamagedCheckpoint(f"{path.name} does not have the hash that it is named by")
+                checkpoint = load_checkpoint(path)
+            except (DamagedCheckpoint, FileNotFoundError):
+                self._pipe.send({"say": "damaged", "fence": offered["fence"], "step": offered["step"]})
+            else:
+                self._pipe.send({"say": "resumed", "step": checkpoint.step})
+                return checkpoint
+        return None
+
+    def safe_point(self, step: int, state: Callable[[], Checkpoint]) -> None:
+        """Save a checkpoint if one is due or the job is to pause; stop here if it is to stop."""
+        self._listen()
+        if self._asked == "cancel":
+            raise Stopped("cancelled")
+        if self._asked == "pause" or time.monotonic() - self._saved_at >= self._interval:
+            self._save(step, state())
+        if self._asked is not None:
+            raise Stopped("asked to stop")
+
+    def flush(self) -> None:
+        """Pass on what was collected."""
+        if self._metrics:
+            self._pipe.send({"say": "metrics", "points": self._metrics})
+        self._metrics, self._metrics_sent_at = [], time.monotonic()
+
+    def _save(self, step: int, checkpoint: Checkpoint) -> None:
+        """Write the file and wait until the slot has published it: then nothing that follows can be lost with it."""
+        path = self.scratch / "checkpoint.safetensors"
+        save_checkpoint(path, checkpoint)
+        self.flush()
+        self._pipe.send({"say": "checkpoint", "step": step, "path": str(path)})
+        published = False
+        while not published:
+            message = self._pipe.poll(None)
+            assert message is not None
+            published = message["do"] == "go_on"
+            self._hear(message)
+        self._saved_at = time.monotonic()
+
+    def _listen(self) -> None:
+        self._listened_at = time.monotonic()
+        while (message := self._pipe.poll()) is not None:
+            self._hear(message)
+
+    def _hear(self, message: Message) -> None:
+        if message["do"] == "stop":
+            self._asked = message["why"]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as reading:
+        return hashlib.file_digest(reading, "sha256").hexdigest()
+
+
+def _snake(name: str) -> str:
+    """`ValueError` as `value_error`."""
+    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
