@@ -86,7 +86,7 @@ class _Fused(torch.autograd.Function):
     """relu(w * x + b [+ shortcut])."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - the engine passes them so
         ctx: Any,
         x: Tensor,
         shortcut: Tensor | None,
