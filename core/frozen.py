@@ -14,6 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from core.fused import fuse
 from core.models import Classifier
 from sieve.specs import Precision
 
@@ -22,18 +23,23 @@ class FrozenModel:
     """A view of a classifier at its present weights. Images are [n, C, H, W] in [0, 1].
 
     Batch normalisation is folded into the convolution before it and weights are laid out channels last, which changes
-    the last bits of fp32 ('exact'). 'fast' computes in bfloat16 as well, where the device has instructions for it.
+    the last bits of fp32 ('exact'). 'fast' keeps the body in bfloat16 as well, where the device has instructions for
+    it, and on a CPU fuses what follows each convolution into it. Normalisation and head stay in fp32.
     """
 
     def __init__(self, model: Classifier, precision: Precision) -> None:
+        device = model.head.weight.device
+        self._dtype = torch.bfloat16 if precision == "fast" and _computes_in_bfloat16(device) else torch.float32
         self._view = copy.deepcopy(model)
         self._folded = list(_fold(model, self._view))
         self._view.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._view.body.to(self._dtype)
         folded = {id(tensor) for _, _, both in self._folded for tensor in both.parameters()}
         source, view = model.state_dict(), self._view.state_dict(keep_vars=True)
         kept = [name for name, tensor in view.items() if id(tensor) not in folded]
         self._kept = [view[name] for name in kept], [source[name] for name in kept]
-        self._autocast = precision == "fast" and _computes_in_bfloat16(model.head.weight.device)
+        if self._dtype == torch.bfloat16 and device.type == "cpu":
+            self._view.body = fuse(self._view.body)
         self.refresh()
 
     @torch.no_grad()
@@ -45,16 +51,12 @@ class FrozenModel:
 
     def features(self, x: Tensor) -> Tensor:
         """Penultimate features, fp32 [n, F]."""
-        with self._arithmetic(x):
-            return self._view.features(x).float()
+        normalised = self._view.normalise(x).to(self._dtype, memory_format=torch.channels_last)
+        return self._view.body(normalised).float()  # type: ignore[no-any-return]
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits, fp32 [n, classes]."""
-        with self._arithmetic(x):
-            return self._view(x).float()  # type: ignore[no-any-return]
-
-    def _arithmetic(self, x: Tensor) -> torch.autocast:
-        return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self._autocast)
+        return self._view.head(self.features(x))  # type: ignore[no-any-return]
 
 
 def _fold(source: nn.Module, view: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d, nn.Conv2d]]:
