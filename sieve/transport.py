@@ -20,7 +20,7 @@ from sieve import __version__
 from sieve.config import Config
 from sieve.errors import ApiError, DownloadDamaged, ServerUnreachable
 
-TRIES = 5
+TRIES = 4
 LONGEST_PAUSE = 60.0
 """Seconds; a server that asks for more is not waited for any longer."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})

@@ -49,6 +49,8 @@ def spec_values(params: Mapping[str, Any]) -> dict[str, Any]:
 def option_of(pointer: str) -> str:
     """The option that sets the field at a JSON pointer, as nearly as there is one."""
     parts = [part for part in pointer.strip("/").split("/") if not part.isdigit()]
+    if "options" in parts:
+        del parts[parts.index("options") + 1 :]
     if len(parts) > 1 and parts[-1] == "name" and parts[-2] != "schedule":
         parts.pop()
     return _flag(parts)

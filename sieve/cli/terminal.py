@@ -36,8 +36,8 @@ class Terminal:
     key: str | None = None
     json: bool = False
     quiet: bool = False
-    out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+    out: Console = field(default_factory=lambda: _console(stderr=False))
+    err: Console = field(default_factory=lambda: _console(stderr=True))
 
     def client(self) -> Client:
         """The server that was asked for."""
@@ -73,6 +73,14 @@ class Terminal:
                 self.out.print(table)
             else:
                 self.hint("there are none")
+
+
+def _console(*, stderr: bool) -> Console:
+    """As wide as the terminal; wide enough for every table where there is none."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 240
+    return console
 
 
 def with_terminal(command: Callable[..., None]) -> Callable[..., None]:
