@@ -26,19 +26,30 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "local", "up", "--home", str(folder / "home")]
-
-
 def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "SIEVE_CONFIG": str(folder / "config.toml")}
+    return {**os.environ, "SIEVE_CONFIG": str(folder / "config.toml"), "SIEVE_HOME": str(folder / "home")}
+
+
+def asked(folder: Path, *arguments: str) -> str:
+    """What `python -m local` prints."""
+    command = [sys.executable, "-m", "local", *arguments]
+    return subprocess.run(
+        command, env=environment(folder), cwd=CHECKOUT, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def who(url: str, key: str) -> dict[str, str]:
+    """Whose key this is."""
+    answer = httpx.get(f"{url}/v1/me", headers={"Authorization": f"Bearer {key}"}, timeout=60)
+    me: dict[str, str] = answer.raise_for_status().json()
+    return me
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A started service and its address."""
     process = subprocess.Popen(
-        command(folder),
+        [sys.executable, "-m", "local", "up"],
         env=environment(folder),
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
@@ -61,19 +72,21 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
             raise
 
 
-def test_starts_logs_in_answers_twice_and_stops(folder: Path) -> None:
+def test_starts_logs_in_mends_itself_answers_twice_and_stops(folder: Path) -> None:
     with running(folder) as (process, url):
         home = Home(folder / "home")
         key = home.key_file.read_text().strip()
         assert stat.S_IMODE(home.key_file.stat().st_mode) == 0o600
         assert (folder / "config.toml").read_text() == f'url = "{url}"\nkey = "{key}"\n'
-        me = httpx.get(f"{url}/v1/me", headers={"Authorization": f"Bearer {key}"}).json()
-        assert me["role"] == "admin"
+        assert who(url, key)["role"] == "admin"
 
-        second = subprocess.run(
-            command(folder), env=environment(folder), cwd=CHECKOUT, capture_output=True, text=True, check=True
-        )
-        assert second.stdout == f"Feature Sieve is up already: {url}\n"
+        api = find(process.pid, "local.serve")
+        os.kill(api, signal.SIGKILL)
+        wait_for(lambda: find(process.pid, "local.serve") not in (0, api))
+        member = asked(folder, "admin", "add-user", "ada").strip()
+        assert who(url, member)["role"] == "member"  # it waits in the socket's queue until the API is back
+
+        assert asked(folder, "up") == f"Feature Sieve is up already: {url}\n"
 
         sockets = (home.path / "sockets").read_text().split()
         children = descendants(process.pid)
@@ -85,17 +98,9 @@ def test_starts_logs_in_answers_twice_and_stops(folder: Path) -> None:
         assert home.address() is None
 
 
-def test_a_killed_api_comes_back_at_its_address_and_another_servers_login_stays(folder: Path) -> None:
-    (folder / "config.toml").write_text('url = "https://sieve.example.org"\nkey = "sieve_a_b"\n')
-    with running(folder) as (process, url):
-        first = find(process.pid, "local.serve")
-        os.kill(first, signal.SIGKILL)
-        wait_for(lambda: find(process.pid, "local.serve") not in (0, first))
-        assert httpx.get(f"{url}/readyz", timeout=30).is_success  # it waits in the socket's queue until the API is back
-        assert "sieve.example.org" in (folder / "config.toml").read_text()
-
-
 def test_after_kill_9_nothing_is_left_and_the_next_start_goes_on(folder: Path) -> None:
+    elsewhere = 'url = "https://sieve.example.org"\nkey = "sieve_a_b"\n'
+    (folder / "config.toml").write_text(elsewhere)
     with running(folder) as (process, _):
         key = (folder / "home" / "admin.key").read_text()
         sockets = (folder / "home" / "sockets").read_text().split()
@@ -107,7 +112,21 @@ def test_after_kill_9_nothing_is_left_and_the_next_start_goes_on(folder: Path) -
     with running(folder) as (_, url):
         assert not [path for path in sockets if Path(path).exists()]
         assert (folder / "home" / "admin.key").read_text() == key
-        assert httpx.get(f"{url}/v1/me", headers={"Authorization": f"Bearer {key.strip()}"}).is_success
+        assert who(url, key.strip())["name"] == "admin"
+    assert (folder / "config.toml").read_text() == elsewhere  # nobody was logged out of another server
+
+
+def test_what_cannot_be_is_said_in_one_line(folder: Path) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "local", "admin", "add-user", "ada"],
+        env=environment(folder),
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: no service runs on")
 
 
 def statuses() -> dict[int, list[str]]:
