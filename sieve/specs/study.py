@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from sieve.specs.attack import PGD
 from sieve.specs.base import ArchitectureRef, DatasetRef, Precision, Seed, Spec
@@ -58,7 +59,14 @@ class StudySpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, value: Any) -> Any:
-        return with_preset(value) if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        try:
+            return with_preset(value)
+        except ValueError as error:  # names the field, not the whole study
+            unknown = PydanticCustomError("unknown_preset", "{reason}", {"reason": str(error)})
+            named = InitErrorDetails(type=unknown, loc=("preset",), input=value["preset"])
+            raise ValidationError.from_exception_data(cls.__name__, [named]) from None
 
     @model_validator(mode="after")
     def _adversaries_where_they_belong(self) -> StudySpec:

@@ -34,8 +34,9 @@ def test_pages_follow_each_other_while_new_jobs_come(ada: TestClient) -> None:
         if cursor is None:
             break
     assert seen == ids[::-1]
-    nonsense = ada.get("/v1/jobs", params={"cursor": "%%%"})
-    assert (nonsense.status_code, nonsense.json()["errors"][0]["pointer"]) == (422, "cursor")
+    for text in ("%%%", "\u00e9", "_w"):
+        nonsense = ada.get("/v1/jobs", params={"cursor": text})
+        assert (nonsense.status_code, nonsense.json()["errors"][0]["pointer"]) == (422, "cursor")
 
 
 def test_filters(ada: TestClient, root: TestClient, hand: Hand) -> None:

@@ -102,6 +102,8 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
         "boolean",
     ),
     "an inner field of a study": (STUDY | {"training": {"epochs": 0}}, "/training/epochs", "greater than"),
+    "an unknown preset": (STUDY | {"preset": "digit"}, "/preset", "there are digits"),
+    "a preset that is no name": (STUDY | {"preset": ["digits"]}, "/preset", "there is no preset"),
     "an unknown attack": (
         STUDY | {"evaluation": {"attacks": ["pdg"]}},
         "/evaluation/attacks/0/name",
