@@ -59,7 +59,7 @@ def _row(row: tables.Job, owner: str, parts: Sequence[Part]) -> dict[str, Any]:
         "name": row.name,
         "state": row.state,
         "status_reason": reason,
-        "progress": _study_progress(row, parts) if parts else _progress(row.progress),
+        "progress": _study_progress(row, parts) if parts else _progress(row),
         "labels": row.labels,
         "priority": row.priority,
         "owner": owner,
@@ -74,9 +74,7 @@ def _row(row: tables.Job, owner: str, parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def _child(part: Part) -> schemas.Child:
-    return schemas.Child(
-        id=part.id, kind=part.kind, node=part.node, state=State(part.state), progress=_progress(part.progress)
-    )
+    return schemas.Child(id=part.id, kind=part.kind, node=part.node, state=State(part.state), progress=_progress(part))
 
 
 def _change(event: tables.Event) -> schemas.StateChange:
@@ -84,8 +82,13 @@ def _change(event: tables.Event) -> schemas.StateChange:
     return schemas.StateChange(state=data["to"], at=event.at, code=data.get("code"), message=data.get("message"))
 
 
-def _progress(values: dict[str, Any] | None) -> schemas.Progress | None:
-    return None if values is None else schemas.Progress.model_validate(values)
+def _progress(job: tables.Job | Part) -> schemas.Progress | None:
+    if job.progress is None:
+        return None
+    said = schemas.Progress.model_validate(job.progress)
+    if job.state == State.SUCCEEDED:  # its last step was not waited for
+        said.step, said.eta_seconds = said.total, None
+    return said
 
 
 def _study_progress(study: tables.Job, parts: Sequence[Part]) -> schemas.Progress:
@@ -102,7 +105,7 @@ def _study_progress(study: tables.Job, parts: Sequence[Part]) -> schemas.Progres
 def _hundredths(part: Part) -> int:
     if State(part.state) in TERMINAL:
         return 100
-    progress = _progress(part.progress)
+    progress = _progress(part)
     return 100 * min(progress.step, progress.total) // progress.total if progress and progress.total else 0
 
 

@@ -95,8 +95,8 @@ class Client:
             state: such as `running`; several with commas between.
             kind: such as `train`; several with commas between.
             owner: name of a user; admins see everybody's.
-            label: `key` or `key=value`.
-            study: id of the study that they are part of.
+            label: `key=value`.
+            study: id of the study that they are part of; `none` for jobs that are in none.
             limit: at most this many.
         """
         params = {"state": state, "kind": kind, "owner": owner, "label": label, "study": study}

@@ -30,6 +30,9 @@ class Record(BaseModel):
         record._client = client
         return record
 
+    def __str__(self) -> str:
+        return repr(self)
+
     def to_dict(self) -> dict[str, Any]:
         """As the server said it."""
         return self.model_dump(mode="json")
@@ -78,6 +81,9 @@ class Child(Record):
     """Its name in the study's graph, such as `0/train/D_adv`."""
     state: str
     progress: Progress | None = None
+
+    def __repr__(self) -> str:
+        return f"<Child {self.id} {self.node} {self.state}>"
 
 
 class Artifact(Record):

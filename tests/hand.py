@@ -52,19 +52,19 @@ class Hand:
     blobs: DiskBlobs
 
     def take(self) -> Attempt:
+        attempt = self._next()
+        assert attempt is not None, "nothing waits"
+        return attempt
+
+    def _next(self) -> Attempt | None:
         with self.database.transaction() as session:
             taken = claim.claim(session, worker_id="wrk_hand", takes=["accelerator", "cpu"], lease_seconds=LEASE)
-        assert taken is not None, "nothing waits"
-        return Attempt(self.database, self.blobs, taken)
+        return Attempt(self.database, self.blobs, taken) if taken is not None else None
 
     def do_everything(self) -> None:
         """Every job succeeds, with tiny files, until nothing waits."""
         made = {"train": "model", "synthesize": "dataset"}
-        while True:
-            try:
-                attempt = self.take()
-            except AssertionError:
-                return
+        while (attempt := self._next()) is not None:
             if attempt.claim.kind == "report":
                 attempt.succeed({"rows": []}, report_json=b'{"rows": []}', report_md=b"# Report", report_html=b"<h1/>")
             elif attempt.claim.kind in made:

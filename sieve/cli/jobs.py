@@ -9,14 +9,16 @@ from rich.text import Text
 
 from sieve.cli.terminal import Terminal, ago, duration, state_text, with_terminal
 from sieve.job import Job
+from sieve.objects import Child
 
 
 @click.command()
 @click.option("--state", help="Such as running; several with commas between.")
 @click.option("--kind", help="Such as train; several with commas between.")
 @click.option("--owner", help="Name of a user.")
-@click.option("--label", help="KEY or KEY=VALUE.")
+@click.option("--label", help="KEY=VALUE.")
 @click.option("--study", metavar="JOB", help="Jobs of this study.")
+@click.option("--all", "every", is_flag=True, help="Also the jobs that are part of a study.")
 @click.option("--limit", "-n", default=20, show_default=True, help="At most this many.")
 @with_terminal
 def jobs(
@@ -27,11 +29,13 @@ def jobs(
     owner: str | None,
     label: str | None,
     study: str | None,
+    every: bool,
     limit: int,
 ) -> None:
     """List jobs, newest first."""
     with terminal.client() as client:
-        found = client.jobs(state=state, kind=kind, owner=owner, label=label, study=study, limit=limit)
+        within = study or (None if every else "none")
+        found = client.jobs(state=state, kind=kind, owner=owner, label=label, study=within, limit=limit)
         terminal.rows(
             found,
             ("id", "kind", "name", "state", "progress", "owner", "age"),
@@ -146,9 +150,9 @@ def _describe(terminal: Terminal, job: Job) -> None:
         terminal.hint(f"its table: sieve report {job.id}")
 
 
-def _progress(job: Job) -> str:
+def _progress(job: Job | Child) -> str:
     progress = job.progress
-    if progress is None or job.state in ("queued", "blocked"):
+    if progress is None or job.state not in ("running", "paused"):
         return ""
     left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds and job.state == "running" else ""
     return f"{progress.fraction:.0%} {progress.phase}{left}"

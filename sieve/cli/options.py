@@ -2,7 +2,7 @@
 
 Every field is an option: `--epochs`, and inside an object `--adversary.epsilon`. A reference is its name
 (`--dataset digits`), lists of numbers are separated by commas or repeated (`--seeds 0,1` or `--seed 0 --seed 1`),
-option tables are `key=value` (`--dataset.options size=16`), and what is deeper is YAML.
+option tables are `key=value` (`--dataset.options size=16`), and lists of objects are YAML, whole or one by one.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _of_field(field: FieldInfo, path: tuple[str, ...]) -> Iterator[click.Option]
     elif branches[0] in _SCALARS:
         yield _option(path, path, field, type=branches[0])
     else:
-        yield _option(path, path, field, type=_Yaml())
+        yield _option(path, path, field, type=_Yaml(), multiple=True, callback=_flattened)
 
 
 def _of_union(specs: list[type[Spec]], path: tuple[str, ...]) -> Iterator[click.Option]:
@@ -174,8 +174,9 @@ class _Yaml(click.ParamType[Any]):
             self.fail(f"this is not YAML: {error}", param, ctx)
 
 
-def _flattened(_: click.Context, __: click.Parameter, value: tuple[list[Any], ...]) -> list[Any] | None:
-    return [part for parts in value for part in parts] or None
+def _flattened(_: click.Context, __: click.Parameter, value: tuple[Any, ...]) -> list[Any] | None:
+    """The options' lists and single values, one after the other."""
+    return [part for parts in value for part in (parts if isinstance(parts, list) else [parts])] or None
 
 
 def _table(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:

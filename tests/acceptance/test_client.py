@@ -18,7 +18,7 @@ TRAIN = TrainSpec.model_validate({"dataset": "digits", "architecture": "convnet"
 
 def test_submit_wait_and_download(client: Client, hand: Hand, tmp_path: Path) -> None:
     job = client.submit(TRAIN, name="first", labels={"paper": "2"}, priority=1)
-    assert repr(job) == f"<Job {job.id} train 'first' queued>"
+    assert repr(job) == str(job) == f"<Job {job.id} train 'first' queued>"
     assert (job.labels, job.priority, job.spec["epochs"]) == ({"paper": "2"}, 1, 2)
     attempt = hand.take()
     attempt.progress("training", 1, 2)

@@ -137,6 +137,8 @@ def test_watching_a_study_tells_of_its_jobs(sieve: Command, client: Client, hand
         hand.do_everything()
 
     threading.Timer(1.0, work).start()
+    assert sieve("jobs", "-q").out.split() == [study]
+    assert len(sieve("jobs", "-q", "--all").out.split()) == 20
     said = sieve("watch", study)
     assert said[:2] == (0, "succeeded\n")
     assert "0/train/D_adv" in said.err

@@ -46,11 +46,14 @@ def test_a_study_comes_with_its_jobs_and_their_progress_summed(ada: TestClient, 
     assert len(nodes) == 19
     assert nodes[-1] == "report"
     assert study["progress"] == {"phase": "0 of 19 jobs", "step": 0, "total": 1900, "eta_seconds": None}
-    hand.take().succeed({}, model=b"weights")
+    first = hand.take()
+    first.progress("training", 1, 3)
+    first.succeed({}, model=b"weights")
     hand.take().progress("training", 10, 40)
     now = ada.get(f"/v1/jobs/{study['id']}").json()
     assert now["state"] == "running"
     assert (now["progress"]["phase"], now["progress"]["step"]) == ("1 of 19 jobs", 125)
+    assert now["children"][0]["progress"] == {"phase": "training", "step": 3, "total": 3, "eta_seconds": None}
     assert now["children"][1]["progress"] == {"phase": "training", "step": 10, "total": 40, "eta_seconds": None}
     listed = ada.get("/v1/jobs", params={"study": "none"}).json()["data"]
     assert [row["progress"]["step"] for row in listed] == [125]

@@ -64,10 +64,12 @@ def test_a_union_is_the_options_of_its_branches() -> None:
 def test_what_is_deeper_is_yaml() -> None:
     values = parsed(
         *("evaluate", "--dataset", "digits", "--model", "mdl_1", "--noise", "0.1"),
-        *("--threats", "[{norm: linf, epsilons: [0.1, 0.2]}]", "--attacks", '["pgd"]', "--readings", "[ds_1, ds_2]"),
+        *("--threats", "[{norm: linf, epsilons: [0.1, 0.2]}]", "--attacks", "pgd", "--readings", "[ds_1, ds_2]"),
+        *("--attacks", "{name: pgd, options: {loss: margin}}"),
     )
     spec = EvaluateSpec.model_validate(values)
     assert spec.threats[0].epsilons == (0.1, 0.2)
+    assert [attack.options for attack in spec.attacks] == [{}, {"loss": "margin"}]
     assert [str(reading) for reading in spec.readings] == ["ds_1", "ds_2"]
 
 
