@@ -41,7 +41,7 @@ def waiting_order() -> Select[Any]:
         .subquery()
     )
     turn = func.row_number().over(
-        partition_by=(Job.owner_id, Job.slot, Job.priority), order_by=(Job.queued_at, Job.id)
+        partition_by=(Job.owner_id, Job.slot), order_by=(Job.priority.desc(), Job.queued_at, Job.id)
     ) + func.coalesce(running.c.running, 0)
     queued = (
         select(Job.id, Job.slot, Job.priority, Job.queued_at, turn.label("turn"))

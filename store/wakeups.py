@@ -12,14 +12,14 @@ import threading
 import time
 
 from celery import Celery
-from kombu import Exchange
 from kombu.common import Broadcast
+from kombu.entity import Exchange
 from kombu.exceptions import OperationalError
 
 RING = "worker.ring"
 """Name of the one task."""
 
-BELL = Exchange("sieve.bell", type="fanout", durable=False)
+BELL = Exchange("sieve.bell", type="fanout", durable=False)  # type: ignore[no-untyped-call]
 """Where it is sent: everyone who listens hears it, and nothing stays behind for those who do not."""
 
 _TIMEOUT = 0.4

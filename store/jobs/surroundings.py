@@ -44,8 +44,8 @@ def parts(session: Session, study_ids: Collection[str]) -> dict[str, list[Part]]
     found: dict[str, list[Part]] = {study_id: [] for study_id in study_ids}
     columns = (Job.id, Job.kind, Job.node, Job.state, Job.progress, Job.started_at)
     query = select(Job.study_id, *columns).where(Job.study_id.in_(study_ids)).order_by(Job.id)
-    for study_id, *values in session.execute(query) if study_ids else ():
-        found[study_id].append(Part(*values))
+    for row in session.execute(query) if study_ids else ():
+        found[row.study_id].append(Part(row.id, row.kind, row.node, row.state, row.progress, row.started_at))
     return found
 
 
@@ -78,8 +78,8 @@ def input_hashes(session: Session, names: Collection[str]) -> dict[str, str]:
     hashes: dict[str, str] = {}
     for table in (Dataset, Model):
         query = select(table.id, table.job_id, Artifact.sha256).join(Artifact, Artifact.id == table.artifact_id)
-        for id, job_id, sha256 in session.execute(query.where(or_(table.id.in_(names), table.job_id.in_(names)))):
-            hashes |= {name: sha256 for name in (id, job_id) if name in names}
+        for row in session.execute(query.where(or_(table.id.in_(names), table.job_id.in_(names)))):
+            hashes |= {name: row.sha256 for name in (row.id, row.job_id) if name in names}
     return hashes
 
 

@@ -89,7 +89,7 @@ def settle_study(session: Session, study_id: str) -> None:
         started=study.started_at is not None,
         asked_to_cancel=study.wish == "cancel",
     )
-    if to == study.state:
+    if to == study.state or (to in TERMINAL and study.state in TERMINAL):
         return
     failed = [row.id for row in rows if row.state == State.FAILED]
     if to is State.FAILED:

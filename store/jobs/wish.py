@@ -163,7 +163,7 @@ def _unskip(session: Session, job: Job) -> None:
     query = select(Job).join(Need, Need.job_id == Job.id).where(Need.needs_id == job.id, Job.state == State.SKIPPED)
     for dependent in session.scalars(query.order_by(Job.id).with_for_update(of=Job)).all():
         waiting_for, lost = _outstanding(session, dependent)
-        if lost is None:
+        if lost is None and dependent.state == State.SKIPPED:  # it may have been reached on another way meanwhile
             dependent.waiting_for = waiting_for
             move(session, dependent, State.BLOCKED)
             session.flush()
