@@ -29,7 +29,7 @@ class FusedConvolution(nn.Module):
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """bfloat16 [n, C, H, W] to [n, C', H', W'], channels last; `shortcut` has the result's shape."""
         into = self.convolution
-        return _Fused.apply(x, shortcut, into.weight, into.bias, into.stride, into.padding)  # type: ignore[no-any-return]
+        return _Fused.apply(x, shortcut, into.weight, into.bias, into.stride, into.padding)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class FusedResidual(nn.Module):
@@ -107,7 +107,7 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """For x, and for the shortcut the gradient that ReLU lets through."""
         x, weight, y = ctx.saved_tensors
         bits = gradient.contiguous(memory_format=torch.channels_last).view(torch.int16)

@@ -19,7 +19,7 @@ class SGD:
         parameters = dict(model.named_parameters())
         self.velocity: Mapping[str, Tensor] = {name: torch.zeros_like(p) for name, p in parameters.items()}
         """By parameter name."""
-        self._parameters = list(parameters.values())
+        self._parameters: list[Tensor] = list(parameters.values())
         self._momentum = momentum
         self._weight_decay = weight_decay
 
