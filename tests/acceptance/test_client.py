@@ -11,6 +11,9 @@ import pytest
 
 from sieve import Client, errors
 from sieve.specs import StudySpec, TrainSpec
+from store import accounts
+from store.database import Database
+from store.jobs.submit import submit
 from tests.hand import Hand
 
 TRAIN = TrainSpec.model_validate({"dataset": "digits", "architecture": "convnet", "epochs": 2})
@@ -87,8 +90,11 @@ def test_a_study_from_a_preset_to_its_report(client: Client, hand: Hand, tmp_pat
     assert len(list(client.jobs(study=study.id))) == 19
 
 
-def test_lists_turn_their_own_pages(client: Client) -> None:
-    ids = [client.submit(TRAIN).id for _ in range(103)]
+def test_lists_turn_their_own_pages(client: Client, database: Database) -> None:
+    with database.transaction() as session:
+        ada = accounts.find_user(session, "ada")
+        assert ada is not None
+        ids = sorted(submit(session, owner=ada, spec=TRAIN).job.id for _ in range(103))
     assert [job.id for job in client.jobs()] == ids[::-1]
     assert [job.id for job in client.jobs(limit=2)] == ids[:-3:-1]
     assert [row["place"] for row in client.queue()[:2]] == [1, 2]
