@@ -1,4 +1,4 @@
-"""A lab's own dataset, network, attack and job kind: one file each in another distribution, found by its entry points."""
+"""A lab's own dataset, network, attack and job kind: one file each in another distribution, found by entry points."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ REGISTRIES = (DATASETS, ARCHITECTURES, ATTACKS, KINDS)
 @pytest.fixture
 def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plug-ins as an installed distribution: their modules and its metadata are on the path."""
+    for registry in REGISTRIES:
+        assert registry.names()  # found without the plug-ins; it comes back after the test
+        monkeypatch.delitem(registry.__dict__, "_entries")
     metadata = tmp_path / "lab-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(PLUGINS))
-    for registry in REGISTRIES:
-        assert registry.names()
-        monkeypatch.delitem(registry.__dict__, "_entries")  # what was found before; it comes back after the test
 
 
 @pytest.mark.usefixtures("_installed")
