@@ -42,7 +42,7 @@ def postgres(server_folder: Path) -> Iterator[Postgres]:
     server = Postgres(server_folder / "postgres", log=server_folder / "postgres.log")
     server.start()
     try:
-        _execute(server, f"CREATE DATABASE {TEMPLATE}")
+        execute(server, f"CREATE DATABASE {TEMPLATE}")
         migrate(server.url(TEMPLATE))
         yield server
     finally:
@@ -64,9 +64,9 @@ def redis_server(server_folder: Path) -> Iterator[Redis]:
 def database_url(postgres: Postgres) -> Iterator[str]:
     """A database of this test's own, with the schema and no rows."""
     name = f"test_{next(_numbers)}"
-    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    execute(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     yield postgres.url(name)
-    _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -86,7 +86,8 @@ def redis_url(redis_server: Redis) -> str:
     return redis_server.url
 
 
-def _execute(server: Postgres, statement: str) -> None:
+def execute(server: Postgres, statement: str) -> None:
+    """Run a statement outside of any transaction, on the database `postgres`."""
     import psycopg
 
     with psycopg.connect(host=str(server.sockets), user="sieve", dbname="postgres", autocommit=True) as connection:

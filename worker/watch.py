@@ -196,8 +196,11 @@ class Watch:
     def _write(self) -> None:
         happenings, points = self._story.take()
         if happenings or points:
+            progress = self._story.progress
             self._surely(
-                lambda session: renew.record(session, self._job, self._fence, happenings=happenings, points=points)
+                lambda session: renew.record(
+                    session, self._job, self._fence, happenings=happenings, points=points, progress=progress
+                )
             )
 
     def _renew(self, least: float) -> None:

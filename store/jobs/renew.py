@@ -63,10 +63,18 @@ def running(session: Session) -> set[tuple[str, int]]:
 
 
 def record(
-    session: Session, job_id: str, fence: int, *, happenings: Sequence[Happening] = (), points: Sequence[Point] = ()
+    session: Session,
+    job_id: str,
+    fence: int,
+    *,
+    happenings: Sequence[Happening] = (),
+    points: Sequence[Point] = (),
+    progress: Json | None = None,
 ) -> None:
     """Add events, and points of curves; a point that is there already is replaced. Raises `LeaseLost`."""
     job = held(session, job_id, fence)
+    if progress is not None:
+        job.progress = progress
     for type, data in happenings:
         events.append(session, job, type, data)
     newest = {(name, step): value for name, step, value in points}
