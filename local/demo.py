@@ -62,6 +62,7 @@ def demo(dataset: str, seed: int, out: Path) -> None:
         finally:
             service.stop(drain_seconds=5)
     click.echo(f"everything is in {out}; the service has stopped; {time.monotonic() - began:.0f} s in all")
+    click.echo(f"to look around in it: make up SIEVE_HOME={home.path}")
 
 
 def _study(service: Service, dataset: str, seed: int, out: Path) -> None:
