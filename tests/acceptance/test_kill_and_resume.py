@@ -1,0 +1,63 @@
+"""A study whose worker is killed ends as an undisturbed one does. The long form: tests/drills/kill_and_resume.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.planning import parse
+from local.postgres import Postgres
+from local.redis import Redis
+from tests.drills.kill_and_resume import drill
+
+_TRAINING = {"epochs": 4}
+SMALL: dict[str, Any] = {
+    "kind": "study",
+    "preset": "digits",
+    "dataset": {"name": "digits", "limit_train": 600},
+    "training": _TRAINING,
+    "adversarial_training": {"epochs": 8},
+    "robust": {"steps": 50},
+    "random_target": {"steps": 20},
+    "deterministic_target": {"steps": 20},
+    "evaluation": {
+        "threats": [{"epsilons": [0.5]}],
+        "attacks": [{"name": "pgd", "options": {"steps": 10, "restarts": 1}}],
+        "noise": [],
+    },
+}
+
+
+def test_a_few_kills(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> None:
+    line = drill(
+        postgres,
+        redis_server.url,
+        tmp_path,
+        parse(SMALL),
+        kills=2,
+        seed=1,
+        settings={"SIEVE_CHECKPOINT_SECONDS": "0.2"},
+    )
+    assert line["held"], json.dumps(line)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_twenty_kills(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> None:
+    spec = parse({"kind": "study", "preset": "digits"})
+    line = drill(postgres, redis_server.url, tmp_path, spec, kills=20, seed=0, settings={})
+    assert line["held"], json.dumps(line)
+    assert all(line["hit"].values()), line
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_without_checkpoints_it_does_not_hold(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> None:
+    settings = {"SIEVE_CHECKPOINT_SECONDS": "1000000"}
+    line = drill(postgres, redis_server.url, tmp_path, parse(SMALL), kills=2, seed=1, settings=settings)
+    assert not line["held"]
+    assert line["what_held"]["files_identical"]
+    assert not line["what_held"]["resumed_above_zero"]
