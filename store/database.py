@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 
 
@@ -14,7 +15,12 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         """`url` as SQLAlchemy takes it: postgresql+psycopg://user:password@host/name."""
-        self.engine = create_engine(url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True)
+        # A server that cannot be reached is noticed within a lease, and so is one that went away without a word.
+        patience = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5}
+        self.engine = create_engine(
+            url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, connect_args=patience
+        )
+        event.listen(self.engine, "connect", _bound)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -25,3 +31,10 @@ class Database:
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _bound(connection: Any, _record: object) -> None:
+    """Nobody who stops in the middle of a transaction, or waits for a lock, holds up the others for long."""
+    with connection.cursor() as cursor:
+        cursor.execute("set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '15s'")
+    connection.commit()
