@@ -43,6 +43,10 @@ check: $(READY) ## lint, format, types, and that the migrations match the tables
 	@$(BIN)/mypy
 	@$(BIN)/python -m local check-migrations
 
+.PHONY: drills
+drills: $(READY) ## kill -9 the worker 20 times in a study: it must end as if nothing had happened
+	@$(BIN)/python -m tests.drills.kill_and_resume --kills 20
+
 .PHONY: compose-check
 compose-check: $(READY) ## docker-compose.yml: valid, and its commands run on Debian's own PostgreSQL and Redis (needs root)
 	@$(BIN)/python deploy/check_compose.py
