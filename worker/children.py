@@ -122,23 +122,30 @@ class Nursery:
         while not self._closing:
             time.sleep(pause)
             began = time.monotonic()
-            with self._lock:
-                self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                self._process = subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-m", "worker.nursery", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    env={key: value for key, value in os.environ.items() if key not in SECRETS} | _ONE_THREAD,
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-                theirs.close()
-                listening = self._socket
-            while self._hear(listening):
-                pass
-            self._bury()
+            try:
+                listening = self._launch()
+                while self._hear(listening):
+                    pass
+                self._bury()
+            except OSError:  # no memory or no file left to start it with
+                _log.exception("nursery")
             if not self._closing:
                 pause = 0.0 if time.monotonic() - began > 60 else min(2 * pause + 0.5, 30)
                 _log.error("the nursery died; starting it again")
+
+    def _launch(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "worker.nursery", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={key: value for key, value in os.environ.items() if key not in SECRETS} | _ONE_THREAD,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        with self._lock:
+            self._socket, self._process = ours, process
+        return ours
 
     def _hear(self, listening: socket.socket) -> bool:
         """One message of the nursery. False when it is gone."""
@@ -170,9 +177,10 @@ class Nursery:
         """The nursery is gone, and its children with it: make sure, and tell those who wait."""
         assert self._process is not None
         assert self._socket is not None
+        has_children = self._ready.is_set()
         self._ready.clear()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5 if self._closing else 0)  # told to end, it kills its children first
+            self._process.wait(5 if self._closing and has_children else 0)  # told to end, it kills them first
         self._process.kill()
         self._process.wait()
         processes.kill_descendants()  # orphans come to us: the worker is a subreaper too

@@ -11,7 +11,7 @@ import pytest
 from local.postgres import Postgres
 from local.redis import Redis
 from store.workers import workers
-from tests.jobs import events
+from tests.jobs import events, look
 from tests.working import Workplace, children_of, descendants, eventually, statuses, workplace
 
 
@@ -21,8 +21,10 @@ def place(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> Iterator[W
         yield there
 
 
-def test_drained_it_gives_its_jobs_back_and_killed_it_leaves_nobody_behind(place: Workplace) -> None:
-    job = place.submit(steps=40, seconds=0.1, ending="with orphans")
+def test_drained_it_gives_its_jobs_back_and_killed_it_leaves_nobody_behind(
+    place: Workplace, postgres: Postgres
+) -> None:
+    job = place.submit(steps=80, seconds=0.1, ending="with orphans")
     with place.working() as first:
         eventually(lambda: events(place.database, job.id, "checkpoint"), 30)
         first.send_signal(signal.SIGTERM)
@@ -34,9 +36,18 @@ def test_drained_it_gives_its_jobs_back_and_killed_it_leaves_nobody_behind(place
         assert workers(session) == []
 
     place.redis_url = "redis://127.0.0.1:1/0"  # nobody there: slots look by themselves
-    with place.working() as second:
+    with place.working(SIEVE_LEASE_SECONDS="20") as second:
         eventually(lambda: events(place.database, job.id, "resumed"), 30)
         assert events(place.database, job.id, "resumed")[0].data["step"] == drained_at
+
+        assert postgres.process is not None
+        postgres.process.kill()
+        postgres.process.wait()
+        postgres.start()
+        saved = len(events(place.database, job.id, "checkpoint"))
+        eventually(lambda: len(events(place.database, job.id, "checkpoint")) > saved, 15)
+        assert look(place.database, job.id).fence == 2, "the attempt outlived the database's absence"
+
         eventually(lambda: children_of(second), 10)
         below = descendants(second.pid)
         assert len(below) == 3, "nursery, child and the child's own"
