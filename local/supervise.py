@@ -87,7 +87,7 @@ def _greet(service: Service) -> None:
         click.echo(f"  sieve        is logged in on this machine ({logged_in})")
     else:
         click.echo(f"  sieve        stays logged in elsewhere; for this one: export SIEVE_URL={service.url}")
-    click.echo(f"  web page     log in with the admin's key, in {service.home.key_file}")
+    click.echo(f"  key          the admin's, for other machines: {service.home.key_file}")
     click.echo("  stop         Ctrl-C")
 
 
