@@ -7,6 +7,7 @@ D, D_adv ── evaluate (and read the constructed labels) ───┘
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 from core.cards import Node
@@ -31,6 +32,17 @@ ROWS = ("D", "D_adv", "D_R", "D_NR", "D_rand", "D_det", "D_rand_permuted")
 CONSTRUCTED = ("D_R", "D_NR", "D_rand", "D_det")
 
 
+def training_seed(seed: int, row: str) -> int:
+    """The seed of one training of the study that runs with `seed`; D_rand's control shares D_rand's.
+
+    Initial weights must not come from the study's seed alone: a model that starts from the very weights that its
+    source started from reads the source's features far better than any other model would. On digits that lifts D_rand
+    by 20 points.
+    """
+    written = f"{seed} {'D_rand' if row == 'D_rand_permuted' else row}"
+    return int.from_bytes(hashlib.blake2b(written.encode(), digest_size=4).digest(), "big")
+
+
 def main_study(spec: StudySpec) -> list[Node]:
     """All jobs of the study, each after those that it needs, ending in the report."""
     nodes = [node for seed in spec.seeds for node in _one_seed(spec, seed)]
@@ -53,7 +65,7 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
             TrainSpec(
                 dataset=dataset,
                 architecture=ArchitectureRef(name=spec.architecture.name, options=spec.architecture.options),
-                seed=seed,
+                seed=training_seed(seed, row),
                 permute_labels=permute_labels,
                 precision=spec.precision,
                 **fields,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check(spec: TrainSpec, catalogue: Catalogue) -> ModelCard:
-    """The dataset exists, the architecture exists and takes its images."""
+    """The dataset exists, the architecture exists and takes its images, which are large enough to be cropped."""
     dataset = dataset_card(catalogue, spec.dataset, "/dataset")
     entry = ARCHITECTURES.get(spec.architecture.name, "/architecture/name")
     options = parse_options(entry.options, spec.architecture.options, "/architecture/options")
@@ -27,6 +27,8 @@ def check(spec: TrainSpec, catalogue: Catalogue) -> ModelCard:
         raise refused.under("/architecture/options") from None
     if dataset.train_images is not None and dataset.train_images < 2 * spec.batch_size:
         raise SpecRefused("/batch_size", f"{spec.dataset} has only {dataset.train_images} training images")
+    if spec.crop_padding >= min(dataset.shape[1:]):
+        raise SpecRefused("/crop_padding", f"must be less than the height and width of the {dataset.shape} images")
     return ModelCard(shape=dataset.shape, classes=len(dataset.classes))
 
 

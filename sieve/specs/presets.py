@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 _DIGITS_TRAINING = {"epochs": 40, "batch_size": 64, "learning_rate": 0.2, "weight_decay": 5e-4}
+_DIGITS_TARGET_TRAINING = _DIGITS_TRAINING | {"weight_decay": 2e-3}
 _PLANTED_TRAINING = {"epochs": 12, "batch_size": 64, "learning_rate": 0.2, "weight_decay": 5e-4}
 _CIFAR_TRAINING = {
     "epochs": 40,
@@ -29,10 +30,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dataset": {"name": "digits"},
         "architecture": {"name": "convnet", "options": {"widths": [8, 16, 32], "strides": [1, 2, 1]}},
         "training": _DIGITS_TRAINING,
-        "adversarial_training": _DIGITS_TRAINING | {"adversary": _pgd(1.0)},
+        "random_target_training": _DIGITS_TARGET_TRAINING,
+        "deterministic_target_training": _DIGITS_TARGET_TRAINING,
+        "adversarial_training": _DIGITS_TRAINING | {"adversary": _pgd(1.0) | {"random_start": True}},
         "robust": {"steps": 300, "step_size": 0.1, "schedule": "linear"},
-        "random_target": {"epsilon": 1.0},
-        "deterministic_target": {"epsilon": 1.0},
+        "random_target": {"epsilon": 1.25},
+        "deterministic_target": {"epsilon": 1.25},
         "evaluation": {"threats": [{"norm": "l2", "epsilons": [0.25, 0.5, 1.0]}]},
     },
     "planted": {
