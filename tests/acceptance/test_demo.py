@@ -11,9 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import foolbox
 import pytest
 
+from core.context import Inputs
+from core.images import open_dataset
+from core.models import load_model
 from local.home import CHECKOUT
+from sieve.specs import DatasetRef
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
@@ -73,3 +78,16 @@ def test_the_labels_are_read_off_as_the_paper_says(report: dict[str, Any]) -> No
 def test_says_how_long_it_took(report: dict[str, Any]) -> None:
     assert report["dataset"] == "digits"
     assert 0 < report["seconds"] < 600
+
+
+@pytest.mark.parametrize("row", ["D", "D_adv", "D_R", "D_NR", "D_rand", "D_det"])
+def test_foolbox_is_never_stronger_than_the_report(out: Path, report: dict[str, Any], row: str) -> None:
+    model = load_model(out / "models" / f"{row}.safetensors")
+    test = open_dataset(DatasetRef(name="digits"), Inputs(), out).test
+    seen = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+    said = next(found["robust"] for found in report["rows"] if found["name"] == row)
+    for epsilon in (0.25, 0.5):
+        attack = foolbox.attacks.L2PGD(steps=100, rel_stepsize=0.05)
+        _, _, success = attack(seen, test.batch(slice(None)), test.labels, epsilons=epsilon)
+        survived = 100 * (1 - success.double().mean().item())
+        assert survived >= said[f"{epsilon:g}"] - 1
