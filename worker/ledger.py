@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -30,6 +31,8 @@ class Ledger:
     bell: Bell
     settings: Settings
     worker_id: str
+    looking: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the slot that looks for work: woken all at once, they would only be in each other's way."""
 
     def once(self, work: Callable[[Session], T]) -> T | None:
         """Do `work` in one transaction; None where PostgreSQL cannot be reached now."""

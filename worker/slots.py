@@ -113,6 +113,7 @@ class Slot:
         if not self._nursery.ready:
             return None
         lease, me = self._ledger.settings.lease_seconds, self._ledger.worker_id
-        return self._ledger.once(
-            lambda session: claim(session, worker_id=me, takes=self.plan.takes, lease_seconds=lease)
-        )
+        with self._ledger.looking:
+            return self._ledger.once(
+                lambda session: claim(session, worker_id=me, takes=self.plan.takes, lease_seconds=lease)
+            )
