@@ -9,7 +9,7 @@ from typing import Any
 
 _DIGITS_TRAINING = {"epochs": 40, "batch_size": 64, "learning_rate": 0.2, "weight_decay": 5e-4}
 _DIGITS_TARGET_TRAINING = _DIGITS_TRAINING | {"weight_decay": 2e-3}
-_PLANTED_TRAINING = {"epochs": 12, "batch_size": 64, "learning_rate": 0.2, "weight_decay": 5e-4}
+_PLANTED_TRAINING = {"epochs": 24, "batch_size": 64, "learning_rate": 0.2, "weight_decay": 5e-4}
 _CIFAR_TRAINING = {
     "epochs": 40,
     "batch_size": 128,
@@ -42,7 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dataset": {"name": "planted"},
         "architecture": {"name": "convnet", "options": {"widths": [16, 32, 32, 64], "strides": [1, 2, 2, 1]}},
         "training": _PLANTED_TRAINING,
-        "adversarial_training": _PLANTED_TRAINING | {"adversary": _pgd(1.0)},
+        "adversarial_training": _PLANTED_TRAINING | {"epochs": 12, "adversary": _pgd(1.0)},
         "robust": {"steps": 200, "step_size": 0.2, "schedule": "linear"},
         "random_target": {"epsilon": 0.25},
         "deterministic_target": {"epsilon": 0.25},
