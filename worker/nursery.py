@@ -58,7 +58,10 @@ def _warm_up() -> None:
         registry.names()
     for kind in KINDS.cards():
         if kind.build is not None:
-            kind.build()
+            try:
+                kind.build()
+            except Exception:  # somebody's kind that cannot be imported: its own jobs will say so, and others run
+                traceback.print_exc()
     gc.collect()
     gc.freeze()  # what is here lives as long as we do: children need not copy its pages to look at it
 

@@ -13,24 +13,24 @@ from local.postgres import Postgres
 from local.redis import Redis
 from tests.drills.kill_and_resume import drill
 
-_TRAINING = {"epochs": 4}
 SMALL: dict[str, Any] = {
     "kind": "study",
     "preset": "digits",
-    "dataset": {"name": "digits", "limit_train": 600},
-    "training": _TRAINING,
-    "adversarial_training": {"epochs": 8},
-    "robust": {"steps": 50},
-    "random_target": {"steps": 20},
-    "deterministic_target": {"steps": 20},
+    "dataset": {"name": "digits", "limit_train": 400, "limit_test": 100},
+    "training": {"epochs": 2},
+    "adversarial_training": {"epochs": 10},
+    "robust": {"steps": 40},
+    "random_target": {"steps": 10},
+    "deterministic_target": {"steps": 10},
     "evaluation": {
         "threats": [{"epsilons": [0.5]}],
-        "attacks": [{"name": "pgd", "options": {"steps": 10, "restarts": 1}}],
+        "attacks": [{"name": "pgd", "options": {"steps": 5, "restarts": 1}}],
         "noise": [],
     },
 }
 
 
+@pytest.mark.timeout(600)
 def test_a_few_kills(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> None:
     line = drill(
         postgres,
@@ -39,8 +39,9 @@ def test_a_few_kills(postgres: Postgres, redis_server: Redis, tmp_path: Path) ->
         parse(SMALL),
         kills=2,
         seed=1,
-        settings={"SIEVE_CHECKPOINT_SECONDS": "0.2"},
+        settings={"SIEVE_CHECKPOINT_SECONDS": "0.1"},
     )
+    print(json.dumps(line))
     assert line["held"], json.dumps(line)
 
 
@@ -59,5 +60,6 @@ def test_without_checkpoints_it_does_not_hold(postgres: Postgres, redis_server: 
     settings = {"SIEVE_CHECKPOINT_SECONDS": "1000000"}
     line = drill(postgres, redis_server.url, tmp_path, parse(SMALL), kills=2, seed=1, settings=settings)
     assert not line["held"]
+    assert line["kills"] == 2
     assert line["what_held"]["files_identical"]
     assert not line["what_held"]["resumed_above_zero"]

@@ -131,15 +131,15 @@ def test_one_part_cancelled_and_tried_again(database: Database) -> None:
     assert {job.state for node, job in children.items() if "/train/D" not in node} == {"blocked"}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_whatever_comes_the_rules_hold(database: Database, seed: int) -> None:
-    """Two hundred random things happen to studies, and to single jobs that need parts of one."""
+    """A hundred and fifty random things happen to studies, and to single jobs that need parts of one."""
     draw = random.Random(seed)
     ada = person(database, "ada")
     source = parts(database, submitted(database, ada, STUDY))["0/synthesize/D_NR"]
     trained = submitted(database, ada, TRAIN.model_dump() | {"dataset": source.id})
     submitted(database, ada, {"kind": "evaluate", "dataset": "digits", "model": trained.id, "readings": [source.id]})
-    for _ in range(200):
+    for _ in range(150):
         with database.transaction() as session:
             happen(session, ada, draw)
         with database.transaction() as session:
