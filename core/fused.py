@@ -1,118 +1,232 @@
-"""Convolution, addition and ReLU as one operation in bfloat16 on the CPU, with a gradient for images alone.
+"""A frozen network's body as one operation on a CPU: forward, and back to the gradient for images alone.
 
-A frozen model's weights want no gradient, so the backward pass is only: cut the gradient where ReLU cut, then convolve
-back. oneDNN fuses the forward pass into its convolution. What ReLU does to a bfloat16 is the same as to its bits read
-as a signed 16-bit integer, and on integers the mask takes a third of the time.
+Weights that want no gradient make the backward pass short: cut the gradient where ReLU cut, then convolve back. So the
+body is turned into a list of layers that do just that, with oneDNN's fused operations and none of autograd's
+bookkeeping between them. What is no convolution, residual block or pooling is left to autograd.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from core.networks import Residual
+from core.onednn import FixedConvolution, cut
 
-_ONE = [1, 1]
+
+class Layer(Protocol):
+    """Part of a body. Activations and gradients are channels last."""
+
+    rectified: bool
+    """What comes in came out of a ReLU, and gradients are taken back through that as well."""
+    rectifies: bool
+    """What goes out came out of a ReLU."""
+
+    def refresh(self) -> None:
+        """Use the weights as they are now."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Any]:
+        """The result, and what `backward` needs."""
+
+    def backward(self, saved: Any, gradient: Tensor) -> Tensor:
+        """The gradient for x from the one for the result, which may be overwritten."""
 
 
-class FusedConvolution(nn.Module):
-    """relu(convolution(x) + bias), or relu(convolution(x) + bias + shortcut). Shares the convolution's weights."""
+class Convolution:
+    """w * x + b, or relu(w * x + b)."""
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
+    rectified = False
+    rectifies = False
+
+    def __init__(self, module: nn.Conv2d) -> None:
+        self.fixed = FixedConvolution(module)
+
+    def refresh(self) -> None:
+        """See `Layer`."""
+        self.fixed.refresh()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Layer`."""
+        return self.fixed(x, relu=self.rectifies), x
+
+    def backward(self, saved: Tensor, gradient: Tensor) -> Tensor:
+        """See `Layer`."""
+        return self.fixed.back(gradient, saved, rectified=self.rectified)
+
+
+class Block:
+    """relu(branch(x) + shortcut(x))."""
+
+    rectified = False
+    rectifies = True
+
+    def __init__(self, branch: list[Convolution], shortcut: Convolution | None) -> None:
+        """Without a shortcut: x itself is added. The branch has two layers or more."""
+        self._first, *self._middle, self._last = branch
+        self._shortcut = shortcut
+        self._all = branch if shortcut is None else [*branch, shortcut]
+
+    def refresh(self) -> None:
+        """See `Layer`."""
+        for layer in self._all:
+            layer.refresh()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """See `Layer`."""
+        inside = x
+        saved = [x]
+        for layer in (self._first, *self._middle):
+            inside, _ = layer.forward(inside)
+            saved.append(inside)
+        onto = x if self._shortcut is None else self._shortcut.forward(x)[0]
+        return self._last.fixed(inside, relu=True, onto=onto, keep=self._shortcut is None), saved
+
+    def backward(self, saved: list[Tensor], gradient: Tensor) -> Tensor:
+        """See `Layer`."""
+        x, *inputs = saved
+        inside = self._last.backward(inputs.pop(), gradient)
+        for layer in reversed(self._middle):
+            inside = layer.backward(inputs.pop(), inside)
+        skipping = 1
+        if self._shortcut is not None:
+            shortcut = self._shortcut.fixed
+            skipping = shortcut.skips
+            if skipping > 1:
+                gradient = shortcut.back_to_what_it_reads(gradient)
+            else:
+                gradient = shortcut.back(gradient, x, rectified=False)
+        return self._first.fixed.back(inside, x, rectified=self.rectified, onto=gradient, skipping=skipping)
+
+
+class Pooling:
+    """The mean over each channel's pixels, fp32 [n, C]."""
+
+    rectified = False
+    rectifies = False
+
+    def refresh(self) -> None:
+        """There are no weights."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Layer`."""
+        return x.permute(0, 2, 3, 1).flatten(1, 2).mean(1, dtype=torch.float32), x
+
+    def backward(self, saved: Tensor, gradient: Tensor) -> Tensor:
+        """See `Layer`."""
+        share = (gradient / (saved.shape[2] * saved.shape[3])).to(saved.dtype)[:, :, None, None].expand(saved.shape)
+        return _own(share, saved, self.rectified)
+
+
+class Other:
+    """Any module: autograd takes the gradient through it."""
+
+    rectified = False
+    rectifies = False
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+
+    def refresh(self) -> None:
+        """The module itself is used."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """See `Layer`."""
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            y = self._module(x)
+        return y.detach(), (x, y)
+
+    def backward(self, saved: tuple[Tensor, Tensor], gradient: Tensor) -> Tensor:
+        """See `Layer`."""
+        x, y = saved
+        (found,) = torch.autograd.grad(y, x, gradient)
+        return _own(found, x.detach(), self.rectified) if x.dim() == 4 else found
+
+
+def _own(gradient: Tensor, x: Tensor, rectified: bool) -> Tensor:
+    """A gradient for x that may be a view or laid out otherwise, as a tensor of its own laid out as x."""
+    out = torch.empty_like(x)
+    return cut(gradient, x, out=out) if rectified else out.copy_(gradient)
+
+
+class FusedBody(nn.Module):
+    """Stands for a body whose normalisations have been folded. Channels last, of the weights' type, to features."""
+
+    def __init__(self, body: nn.Module) -> None:
         super().__init__()
-        self.convolution = convolution
+        self._layers = _layers(body)
 
-    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """bfloat16 [n, C, H, W] to [n, C', H', W'], channels last; `shortcut` has the result's shape."""
-        into = self.convolution
-        return _Fused.apply(x, shortcut, into.weight, into.bias, into.stride, into.padding)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class FusedResidual(nn.Module):
-    """A residual block whose last convolution also adds the shortcut and cuts at 0."""
-
-    def __init__(self, block: Residual) -> None:
-        """`block` has been fused within already; its branch ends in a convolution (and what became of its norm)."""
-        super().__init__()
-        layers = [layer for layer in block.branch if not isinstance(layer, nn.Identity)]
-        last = layers.pop()
-        assert isinstance(last, nn.Conv2d)
-        self.first = nn.Sequential(*layers)
-        self.last = FusedConvolution(last)
-        self.shortcut = block.shortcut
+    def refresh(self) -> None:
+        """Use the weights as they are now."""
+        for layer in self._layers:
+            layer.refresh()
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the block it stands for."""
-        return self.last(self.first(x), self.shortcut(x))  # type: ignore[no-any-return]
+        """[n, C, H, W] to [n, F]."""
+        return _Run.apply(x, self._layers)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def fuse(module: nn.Module) -> nn.Module:
-    """Put fused operations in the place of plain ones inside `module`, whose normalisations have been folded."""
-    for name, child in list(module.named_children()):
-        setattr(module, name, fuse(child))
-    if type(module).forward is nn.Sequential.forward:
-        assert isinstance(module, nn.Sequential)
-        layers = [layer for layer in module if not isinstance(layer, nn.Identity)]
-        ends = {id(after): before for before, after in pairwise(layers) if _fusible(before) and type(after) is nn.ReLU}
-        begun = {id(before) for before in ends.values()}
-        return nn.Sequential(
-            *(
-                FusedConvolution(ends[id(layer)]) if id(layer) in ends else layer  # type: ignore[arg-type]
-                for layer in layers
-                if id(layer) not in begun
-            )
-        )
-    if isinstance(module, Residual) and _fusible([*module.branch][-1]):
-        return FusedResidual(module)
-    return module
-
-
-def _fusible(module: nn.Module) -> bool:
-    return (
-        isinstance(module, nn.Conv2d)
-        and module.groups == 1
-        and module.dilation == (1, 1)
-        and module.bias is not None
-        and not isinstance(module.padding, str)
-        and module.padding_mode == "zeros"
-    )
-
-
-class _Fused(torch.autograd.Function):
-    """relu(w * x + b [+ shortcut])."""
+class _Run(torch.autograd.Function):
+    """All layers, one after the other."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - the engine passes them so
-        ctx: Any,
-        x: Tensor,
-        shortcut: Tensor | None,
-        weight: Tensor,
-        bias: Tensor,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-    ) -> Tensor:
-        """All of it in one pass."""
-        pointwise = torch.ops.mkldnn._convolution_pointwise
-        if shortcut is None:
-            y = pointwise(x, weight, bias, padding, stride, _ONE, 1, "relu", [], "")
-        else:
-            y = pointwise.binary(x, shortcut, weight, bias, padding, stride, _ONE, 1, "add", 1.0, "relu", [], "")
-        ctx.save_for_backward(x, weight, y)
-        ctx.stride, ctx.padding, ctx.adds = stride, padding, shortcut is not None
-        return y  # type: ignore[no-any-return]
+    def forward(ctx: Any, x: Tensor, layers: list[Layer]) -> Tensor:
+        """Keeps what the layers want to keep."""
+        ctx.layers, ctx.saved = layers, []
+        for layer in layers:
+            x, saved = layer.forward(x)
+            ctx.saved.append(saved)
+        return x
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """For x, and for the shortcut the gradient that ReLU lets through."""
-        x, weight, y = ctx.saved_tensors
-        bits = gradient.contiguous(memory_format=torch.channels_last).view(torch.int16)
-        through = torch.ops.aten.threshold_backward(bits, y.view(torch.int16), 0).view(torch.bfloat16)
-        back, _, _ = torch.ops.aten.convolution_backward(
-            through, x, weight, None, ctx.stride, ctx.padding, _ONE, False, [0, 0], 1, [True, False, False]
-        )
-        return back, through if ctx.adds else None, None, None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """For x."""
+        gradient = gradient.clone()  # layers may overwrite it
+        for layer in reversed(ctx.layers):
+            gradient = layer.backward(ctx.saved.pop(), gradient)
+        return gradient, None
+
+
+def _layers(module: nn.Module) -> list[Layer]:
+    """A module as layers. A ReLU belongs to the convolution before it."""
+    if isinstance(module, nn.Identity):
+        return []
+    if isinstance(module, nn.Conv2d) and FixedConvolution.can_stand_for(module):
+        return [Convolution(module)]
+    if isinstance(module, Residual):
+        return [_block(module)]
+    if type(module).forward is not nn.Sequential.forward:
+        return [Other(module)]
+    assert isinstance(module, nn.Sequential)
+    layers: list[Layer] = []
+    parts = list(module)
+    while parts:
+        part = parts.pop(0)
+        if type(part) is nn.ReLU and layers and isinstance(layers[-1], Convolution):
+            layers[-1].rectifies = True
+        elif _averages(part) and parts and type(parts[0]) is nn.Flatten and parts[0].start_dim == 1:
+            parts.pop(0)
+            layers.append(Pooling())
+        else:
+            layers += _layers(part)
+    for before, after in pairwise(layers):
+        after.rectified = before.rectifies
+    return layers
+
+
+def _block(module: Residual) -> Layer:
+    branch, shortcut = _layers(module.branch), _layers(module.shortcut)
+    convolutions = [layer for layer in (*branch, *shortcut) if isinstance(layer, Convolution)]
+    ends_in_sums = not any(layers[-1].rectifies for layers in (branch, shortcut) if layers)
+    if len(convolutions) < len(branch) + len(shortcut) or len(branch) < 2 or len(shortcut) > 1 or not ends_in_sums:
+        return Other(module)
+    return Block(convolutions[: len(branch)], convolutions[-1] if shortcut else None)
+
+
+def _averages(module: nn.Module) -> bool:
+    return type(module) is nn.AdaptiveAvgPool2d and module.output_size in (1, (1, 1))

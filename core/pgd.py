@@ -6,7 +6,7 @@ Madry et al. (2018), arXiv 1706.06083. What is climbed is the caller's objective
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -28,10 +28,12 @@ def pgd(objective: Objective, ball: Ball, start: Tensor, step_lengths: Sequence[
     Returns:
         [n, C, H, W] in [0, 1], within the ball's epsilon of its centre.
     """
-    z = start
+    # Laid out as networks compute, so that nothing is moved around on the way to and from them.
+    ball = replace(ball, center=ball.center.contiguous(memory_format=torch.channels_last))
+    z = start.contiguous(memory_format=torch.channels_last)
     for length in step_lengths:
         z = ball.step(z, gradient(objective, z), length)
-    return z
+    return z.contiguous()
 
 
 def gradient(objective: Objective, z: Tensor) -> Tensor:

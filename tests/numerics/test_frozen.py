@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from core import onednn
 from core.frozen import FrozenModel
 from core.images import Splits
+from core.losses import cross_entropy
 from core.models import Classifier, Normalise, new_classifier
-from core.pgd import PGDAttack
+from core.networks import Residual
+from core.pgd import PGDAttack, gradient
 from core.seeding import generator
 from core.threat import NORMS, Ball
 from core.training import Adversary
 from sieve.specs import PGD, ArchitectureRef
+from sieve.specs.base import Precision
 
 NETWORKS = [
     ArchitectureRef(name="convnet", options={"widths": (8, 16)}),
+    ArchitectureRef(name="convnet", options={"widths": (8, 16, 8), "strides": (2, 3, 1)}),
     ArchitectureRef(name="resnet", options={"depth": 18, "width": 4}),
     ArchitectureRef(name="resnet", options={"depth": 50, "width": 2}),
 ]
@@ -44,6 +51,94 @@ def test_the_view_computes_what_the_model_computes(architecture: ArchitectureRef
     fast = FrozenModel(model, "fast").logits(x)
     assert fast.dtype == torch.float32
     assert (fast - model(x)).abs().max() < 0.05 * model(x).abs().max()
+
+
+def slopes(logits: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    return gradient(lambda z: cross_entropy(logits(z), torch.arange(len(x)) % 10), x)
+
+
+def cosines(one: Tensor, other: Tensor) -> Tensor:
+    return torch.nn.functional.cosine_similarity(one.flatten(1).double(), other.flatten(1).double())
+
+
+@pytest.mark.parametrize("architecture", NETWORKS, ids=lambda network: f"{network.name} {network.options}")
+@pytest.mark.parametrize("size", [16, 15])  # strides that divide the image and that do not
+def test_the_views_gradient_is_the_models(architecture: ArchitectureRef, size: int) -> None:
+    model = lived_in(architecture)
+    x = torch.rand(8, 3, size, size, generator=generator(0, "images"))
+    wanted = slopes(model, x)
+    torch.testing.assert_close(slopes(FrozenModel(model, "exact").logits, x), wanted, rtol=1e-3, atol=1e-8)
+    # (A network of two channels turns elsewhere where one ReLU rounds to the other side: not every image agrees.)
+    assert cosines(slopes(FrozenModel(model, "fast").logits, x), wanted).median() > 0.98
+
+
+def test_a_torch_without_these_operations_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lived_in(NETWORKS[2])
+    x = torch.rand(8, 3, 16, 16, generator=generator(0, "images"))
+    fused = slopes(FrozenModel(model, "exact").logits, x)
+    monkeypatch.setattr(onednn, "available", lambda: False)
+    plain = FrozenModel(model, "exact")
+    torch.testing.assert_close(slopes(plain.logits, x), fused, rtol=1e-3, atol=1e-8)
+    assert cosines(slopes(FrozenModel(model, "fast").logits, x), fused).median() > 0.98
+
+
+def test_wide_convolutions_on_small_images() -> None:
+    """Their bfloat16 kernels are matrix products: 256 channels on 4x4 pixels, with and without stride."""
+    model = lived_in(ArchitectureRef(name="resnet", options={"blocks": (1, 1), "width": 256}))
+    x = torch.rand(8, 3, 8, 8, generator=generator(0, "images"))
+    wanted = model(x)
+    assert (FrozenModel(model, "fast").logits(x) - wanted).abs().max() < 0.05 * wanted.abs().max()
+    assert cosines(slopes(FrozenModel(model, "fast").logits, x), slopes(model, x)).min() > 0.95
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_the_view_gives_the_same_bits_again(precision: Precision) -> None:
+    model = lived_in(NETWORKS[2])
+    x = torch.rand(64, 3, 16, 16, generator=generator(0, "images"))
+    once, again = (slopes(FrozenModel(model, precision).logits, x) for _ in range(2))
+    assert torch.equal(once, again)
+    view = FrozenModel(model, precision)
+    slopes(view.logits, x[:5])  # weights are laid out for the first batch that comes
+    view.refresh()
+    assert torch.equal(slopes(view.logits, x), once)
+
+
+class Odd(nn.Module):
+    """A body that has what no fused operation stands for, between what they do stand for."""
+
+    features = 12
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.MaxPool2d(2, 1),
+            nn.Conv2d(8, 8, 3, padding=1, groups=2),
+            nn.ReLU(),
+            Residual(nn.Sequential(nn.Conv2d(8, 12, 3, padding=1), nn.GELU()), nn.Conv2d(8, 12, 1)),
+            Residual(
+                nn.Sequential(nn.Conv2d(12, 12, 5, padding=2), nn.ReLU(), nn.Conv2d(12, 12, 1), nn.BatchNorm2d(12)),
+                nn.Conv2d(12, 12, 3, padding=1),
+            ),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+def test_what_is_not_fused_is_left_to_autograd() -> None:
+    torch.manual_seed(0)
+    body = Odd()
+    for inside in (body, body.body):
+        model = Classifier(Normalise(torch.full((3,), 0.4), torch.full((3,), 0.2)), inside, 12, 10).eval()
+        x = torch.rand(8, 3, 16, 16, generator=generator(0, "images"))
+        view = FrozenModel(model, "exact")
+        torch.testing.assert_close(view.logits(x), model(x), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(slopes(view.logits, x), slopes(model, x), rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("architecture", NETWORKS, ids=str)
