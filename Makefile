@@ -7,6 +7,7 @@ SEED ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+PEERS := .venv-peers
 PACKAGES := sieve core formats store api worker local
 
 .PHONY: help
@@ -43,6 +44,14 @@ check: $(READY) ## lint, format, types, and that the migrations match the tables
 	@$(BIN)/mypy
 	@$(BIN)/python -m local check-migrations
 
+.PHONY: bench
+bench: $(READY) $(PEERS)/ready ## the benchmarks, peers beside us: make bench BENCH="attacks profile" IMAGES=folder
+	@$(BIN)/python -m benchmarks $(BENCH) $(if $(IMAGES),--images $(IMAGES))
+
+$(PEERS)/ready: benchmarks/peers/requirements.lock deploy/setup.sh
+	@deploy/setup.sh $(PEERS) $<
+	@touch $@
+
 .PHONY: drills
 drills: $(READY) ## kill -9 the worker 20 times in a study: it must end as if nothing had happened
 	@$(BIN)/python -m tests.drills.kill_and_resume --kills 20
@@ -56,8 +65,11 @@ lock: $(READY) ## resolve pyproject.toml into requirements.lock (UPGRADE=--upgra
 	@UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile pyproject.toml --universal --python-version 3.11 \
 		--extra server --extra local --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--quiet $(UPGRADE) --output-file requirements.lock
+	@UV=$$(command -v uv || echo $(BIN)/uv); $$UV pip compile benchmarks/peers/requirements.in --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--quiet $(UPGRADE) --output-file benchmarks/peers/requirements.lock
 
 .PHONY: clean
-clean: ## remove what make leaves behind, except .venv and data
+clean: ## remove what make leaves behind, except environments and data
 	@rm -rf out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find $(PACKAGES) migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +

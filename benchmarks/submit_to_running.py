@@ -2,21 +2,20 @@
 
     python -m benchmarks.submit_to_running --jobs 500
 
-Prints one line of JSON: percentiles in milliseconds of the times from just before the POST to the row of the child's
-first message, and of their parts: until the job's row, the claim, and the first message. One job at a time; all clocks
-are this machine's.
+Leaves out/bench/submit_to_running.json: percentiles in milliseconds of the times from just before the POST to the row
+of the child's first message, and of their parts: until the job's row, the claim, and the first message. One job at a
+time; all clocks are this machine's.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.record import FOLDER, record
 from local.home import Home
 from local.service import Service
 from sieve import Client
@@ -58,6 +57,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--out", type=Path, default=FOLDER / "submit_to_running.json")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sieve-bench-") as name:
         Path(name).chmod(0o711)
@@ -67,11 +67,11 @@ def main() -> None:
                 one(client, database)
             times = [one(client, database) for _ in range(asked.jobs)]
             database.dispose()
-    line: dict[str, object] = {"benchmark": "submit_to_running", "n": len(times), "machine": platform.processor()}
+    figures: dict[str, object] = {"n": len(times)}
     for part in times[0]:
         cuts = statistics.quantiles([one[part] for one in times], n=100)
-        line[part] = {"p50": round(cuts[49], 1), "p90": round(cuts[89], 1), "p99": round(cuts[98], 1)}
-    print(json.dumps(line))
+        figures[part] = {"p50": round(cuts[49], 1), "p90": round(cuts[89], 1), "p99": round(cuts[98], 1)}
+    record(asked.out, figures, packages=("celery", "torch"))
 
 
 if __name__ == "__main__":
