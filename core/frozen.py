@@ -45,6 +45,11 @@ class FrozenModel:
         self._fused = FusedBody(self._view.body) if device.type == "cpu" and onednn.available() else None
         self.refresh()
 
+    @property
+    def reduced(self) -> bool:
+        """Does it compute in less than fp32? `fast` asks for it, and a device may not have it."""
+        return self._dtype != torch.float32
+
     @torch.no_grad()
     def refresh(self) -> None:
         """Take over the model's weights and statistics as they are now, say after a training step."""

@@ -26,12 +26,15 @@ from sieve.specs import AttackRef, Threat
 Flags = dict[str, Tensor]
 """By name, bool [b]."""
 
+Place = tuple[int, ...]
+"""Number of a block; of a part of it that does not begin where the block does, also by how many images later."""
+
 
 @dataclass(frozen=True)
 class Judge:
-    """Asks about blocks of b images x [b, C, H, W] in [0, 1] with labels y int64 [b].
+    """Asks about b images x [b, C, H, W] in [0, 1] with labels y int64 [b].
 
-    Draws are functions of (seed, purpose, number of the block).
+    Draws are functions of (seed, purpose, place).
     """
 
     model: Classifier
@@ -55,16 +58,16 @@ class Judge:
             "zero_gradient": (slope == 0).flatten(1).all(1),
         }
 
-    def noisy(self, x: Tensor, y: Tensor, sigmas: Sequence[float], number: int) -> Flags:
+    def noisy(self, x: Tensor, y: Tensor, sigmas: Sequence[float], place: Place) -> Flags:
         """`noise/<sigma>`: right after one draw of Gaussian noise, clipped to [0, 1]."""
         flags = {}
         for level, sigma in enumerate(sigmas):
-            draws = generator(self.seed, "noise", number, level, device=x.device)
+            draws = generator(self.seed, "noise", *place, level, device=x.device)
             noise = torch.empty_like(x).normal_(generator=draws)
             flags[f"noise/{sigma:g}"] = self.read((x + sigma * noise).clamp_(0, 1)) == y
         return flags
 
-    def attacked(self, x: Tensor, y: Tensor, threat: Threat, attacks: Mapping[str, Attack], number: int) -> Flags:
+    def attacked(self, x: Tensor, y: Tensor, threat: Threat, attacks: Mapping[str, Attack], place: Place) -> Flags:
         """`robust/<norm>/<epsilon>/<attack>`: still right after every try of this attack and of all before it.
 
         An image is attacked until it is misread. It stays broken for the attacks that follow, and at every larger
@@ -78,7 +81,8 @@ class Judge:
                     if not len(whole):
                         break
                     ball = Ball(NORMS[threat.norm], x[whole], epsilon)
-                    draws = generator(self.seed, f"{threat.norm} attack", number, size, order, restart, device=x.device)
+                    purpose = f"{threat.norm} attack"
+                    draws = generator(self.seed, purpose, *place, size, order, restart, device=x.device)
                     z = attack.perturb(self.view, y[whole], ball, restart, draws)
                     whole = whole[self.read(z) == y[whole]]
                 flags[f"robust/{threat.norm}/{epsilon:g}/{label}"] = torch.zeros(

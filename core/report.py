@@ -124,6 +124,7 @@ def _tables(numbers: Mapping[str, Any]) -> dict[str, Any]:
         "readings": tables.readings_table(numbers["readings"]),
         "other": tables.other_table(numbers),
         "attacks": tables.attacks_table(numbers),
+        "reattack": tables.reattack_table(numbers),
     }
 
 

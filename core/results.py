@@ -46,6 +46,11 @@ def report_numbers(spec: ReportSpec, figures: Mapping[str, Figures], classes: Se
         "readings": [_reading(model, row, parts, figures) for model in ("D", "D_adv") for row in _constructed(parts)],
         "constructions": [_construction(row, parts, figures) for row in _constructed(parts)],
         "judged": judged(spec.study.evaluation),
+        "cautions": [
+            {"row": part.row, "role": part.role, "seed": part.seed, "said": said}
+            for part in spec.parts
+            for said in figures[part.job.name]["cautions"]
+        ],
         "published": published(spec.study.dataset.name),
         "study": spec.study.model_dump(mode="json"),
     }
@@ -136,6 +141,7 @@ def _row(row: str, study: StudySpec, parts: Parts, figures: Mapping[str, Figures
         "shifted": percent(mean_over([one["shifted"] for one in found])),
         "noise": percent(mean_over([one["noise"] for one in found])),
         "by_attack": percent(mean_over([one["by_attack"] for one in found])),
+        "reattack": _reattack(found),
         "zero_gradients": [one["zero_gradients"] for one in found],
         "per_seed": [
             {
@@ -149,6 +155,24 @@ def _row(row: str, study: StudySpec, parts: Parts, figures: Mapping[str, Figures
             }
             for seed, one, training in zip(seeds, found, trained, strict=True)
         ],
+    }
+
+
+def _reattack(found: Sequence[Figures]) -> dict[str, Any] | None:
+    """What fast and exact attacks left of the same images, by norm and epsilon, means over seeds; see `core.reattack`.
+
+    None where attacks searched in fp32 anyway.
+    """
+    if any(one["reattack"] is None for one in found):
+        return None
+
+    def mean(of: Sequence[Figures]) -> dict[str, Any]:
+        rates = percent(mean_over([{key: one[key] for key in ("fast", "exact", "weaker_by")} for one in of]))
+        return {"n_images": of[0]["images"], **rates}
+
+    return {
+        norm: {epsilon: mean([one["reattack"][norm][epsilon] for one in found]) for epsilon in held}
+        for norm, held in found[0]["reattack"].items()
     }
 
 

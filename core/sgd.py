@@ -23,13 +23,16 @@ class SGD:
         self._momentum = momentum
         self._weight_decay = weight_decay
 
+    def gradients(self, loss: Tensor) -> list[Tensor]:
+        """Of `loss`, a scalar, for every parameter; 0 where it does not depend on one."""
+        return list(torch.autograd.grad(loss, self._parameters, materialize_grads=True))
+
     @torch.no_grad()
-    def step(self, loss: Tensor, rate: float) -> None:
-        """Move every parameter down the gradient of `loss`, a scalar, at this learning rate."""
-        gradients = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
+    def step(self, gradients: list[Tensor], rate: float) -> None:
+        """Move every parameter down its gradient at this learning rate. Overwrites the gradients."""
         velocity = list(self.velocity.values())
-        decayed = torch._foreach_add(gradients, self._parameters, alpha=self._weight_decay)
+        torch._foreach_add_(gradients, self._parameters, alpha=self._weight_decay)
         torch._foreach_mul_(velocity, self._momentum)
-        torch._foreach_add_(velocity, decayed)
-        torch._foreach_add_(decayed, velocity, alpha=self._momentum)
-        torch._foreach_add_(self._parameters, decayed, alpha=-rate)
+        torch._foreach_add_(velocity, gradients)
+        torch._foreach_add_(gradients, velocity, alpha=self._momentum)
+        torch._foreach_add_(self._parameters, gradients, alpha=-rate)

@@ -1,7 +1,8 @@
 """Synthesis: a dataset and a source model give a constructed training set.
 
 Blocks of 256 images are the unit of work. Every draw is a function of (seed, purpose, block), and checkpoints lie
-between blocks, so a resumed synthesis gives the same bits on a CPU.
+between blocks, so a resumed synthesis gives the same bits on a CPU. Where memory runs out, a block goes through the
+network in parts; the figures say so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from core.context import Checkpoint, Context, Inputs, Output, Result
 from core.distributions import histogram, spread
 from core.errors import SpecRefused
 from core.frozen import FrozenModel
-from core.images import Images, Splits, blocks, open_dataset, save_dataset
+from core.images import BLOCK, Images, Splits, blocks, open_dataset, save_dataset
+from core.memory import AtOnce, parts
 from core.models import load_model
 from core.pictures import constructed_sheet, in_class_order, png
 from core.seeding import generator
@@ -30,8 +32,10 @@ SURFACE = 0.95
 little off."""
 
 
-def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context) -> Result:
+def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context, *, planned: int = BLOCK) -> Result:
     """Construct a dataset, and leave it as `dataset.safetensors` with a few of its images in `sheet.png`.
+
+    `planned` images go through the network at once, fewer where memory runs out.
 
     Raises:
         SpecRefused: the robust construction of a dataset with a single training image.
@@ -44,15 +48,20 @@ def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context) -> Result
     model = load_model(inputs.models[spec.model.name]).to(context.device)
     source = Source(model, FrozenModel(model, spec.precision))
 
+    at_once = AtOnce(planned)
     checkpoint = context.resume()
-    done: list[Mapping[str, Tensor]] = [] if checkpoint is None else [checkpoint.tensors]
+    done: list[Mapping[str, Tensor]] = []
+    if checkpoint is not None:
+        done.append(checkpoint.tensors)
+        at_once.restore(checkpoint.values)
     total = len(blocks(len(images)))
     for number in range(0 if checkpoint is None else checkpoint.step, total):
         context.progress("synthesis", number, total)
-        made = construct(spec, source, images, number=number, classes=len(splits.classes))
+        block = partial(construct, spec, source, images, number=number, classes=len(splits.classes))
+        made = at_once.fitting(block, context)
         done.append({name: tensor.cpu() for name, tensor in made.items()})
         context.progress("synthesis", number + 1, total)
-        context.safe_point(number + 1, partial(_checkpoint, number + 1, done))
+        context.safe_point(number + 1, partial(_checkpoint, number + 1, done, at_once))
 
     columns = _joined(done)
     constructed = Images(columns.pop("images"), columns.pop("labels"), columns)
@@ -65,6 +74,8 @@ def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context) -> Result
             "images": len(constructed),
             "classes": len(splits.classes),
             **_figures(spec, constructed),
+            "at_once": at_once.figures(),
+            "cautions": at_once.cautions(),
             "seconds": time.monotonic() - began,
         },
         outputs=(
@@ -74,23 +85,25 @@ def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context) -> Result
     )
 
 
-def construct(spec: SynthesizeSpec, source: Source, images: Images, *, number: int, classes: int) -> Made:
-    """Block `number`, by the construction that the spec asks for."""
+def construct(spec: SynthesizeSpec, source: Source, images: Images, at_once: int, *, number: int, classes: int) -> Made:
+    """Block `number`, by the construction that the spec asks for, in parts of at most `at_once` images."""
     how = spec.construction
     block = blocks(len(images))[number]
     index = torch.arange(block.start, block.stop, device=images.labels.device)
+    places = parts(slice(0, len(index)), at_once)
     if isinstance(how, RobustConstruction):
-        return robust(how, source, images, index, generator(spec.seed, "start image", number))
+        draws = generator(spec.seed, "start image", number)  # one a image: the same numbers for any parts
+        return _joined([robust(how, source, images, index[some], draws) for some in places])
     chosen = targets(how, images.labels[index], classes, generator(spec.seed, "target", number))
-    return targeted(how, source, images, index, chosen)
+    return _joined([targeted(how, source, images, index[some], chosen[some]) for some in places])
 
 
 def _joined(done: Sequence[Mapping[str, Tensor]]) -> Made:
     return {name: torch.cat([made[name] for made in done]) for name in done[0]}
 
 
-def _checkpoint(step: int, done: Sequence[Mapping[str, Tensor]]) -> Checkpoint:
-    return Checkpoint(step, _joined(done))
+def _checkpoint(step: int, done: Sequence[Mapping[str, Tensor]], at_once: AtOnce) -> Checkpoint:
+    return Checkpoint(step, _joined(done), at_once.values())
 
 
 def _figures(spec: SynthesizeSpec, constructed: Images) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Training: standard or adversarial, one visible loop.
 
 Every draw is a function of (seed, purpose, epoch), and checkpoints lie between epochs, so a resumed training goes on
-as if nothing had happened: on a CPU bit for bit.
+as if nothing had happened: on a CPU bit for bit. Where memory runs out, gradients are accumulated over parts of each
+batch from then on; the result says so, because batch normalisation then sees the statistics of the parts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from core.augmentation import Augmentation
 from core.context import Context, Inputs, Output, Result
 from core.errors import Diverged
 from core.frozen import FrozenModel
-from core.images import Images, blocks, open_dataset
+from core.images import BLOCK, Images, blocks, open_dataset
+from core.memory import AtOnce, parts
 from core.models import Classifier, new_classifier, save_model
 from core.pgd import PGDAttack
 from core.schedules import relative_rates
@@ -29,8 +31,10 @@ from core.training_state import Average, Epoch, Selection, TrainingState
 from sieve.specs import PGD, Precision, TrainSpec
 
 
-def train(spec: TrainSpec, inputs: Inputs, context: Context) -> Result:
+def train(spec: TrainSpec, inputs: Inputs, context: Context, *, planned: int | None = None) -> Result:
     """Train a network from fresh random weights, and leave the chosen epoch's as `model.safetensors`.
+
+    `planned` images of a batch, or all of them, go through the network at once; fewer where memory runs out.
 
     Raises:
         Diverged: a loss or a weight stopped being a number.
@@ -47,9 +51,11 @@ def train(spec: TrainSpec, inputs: Inputs, context: Context) -> Result:
     augment = Augmentation(flip=spec.flip, crop_padding=spec.crop_padding)
     adversary = None if spec.adversary is None else Adversary(spec.adversary, model, spec.precision)
     optimiser = SGD(model, momentum=spec.momentum, weight_decay=spec.weight_decay)
+    descent = Descent(model, optimiser, adversary)
     steps = max(1, len(training) // spec.batch_size)  # of an epoch; a remainder is left out, of other images each time
     rates = relative_rates(spec.schedule, spec.epochs * steps)
-    state = TrainingState(model, optimiser, Average(model, spec.ema_decay), Selection(spec.select))
+    at_once = AtOnce(planned or spec.batch_size), AtOnce(BLOCK, "validated_at_once")
+    state = TrainingState(model, optimiser, Average(model, spec.ema_decay), Selection(spec.select), *at_once)
     checkpoint = context.resume()
     if checkpoint is not None:
         state.restore(checkpoint)
@@ -63,18 +69,18 @@ def train(spec: TrainSpec, inputs: Inputs, context: Context) -> Result:
         for step, batch in enumerate(torch.split(order, spec.batch_size)[:steps], start=epoch * steps):
             context.progress("training", epoch, spec.epochs)
             x, y = augment(training.batch(batch), augmentation_draws), training.labels[batch]
-            if adversary is not None:
-                x = adversary.attack(x, y, adversary_draws)
-            loss = functional.cross_entropy(model(x), y)
-            optimiser.step(loss, spec.learning_rate * rates[step])
+            descent.begin(x, y, adversary_draws)
+            gradients, loss = state.at_once.fitting(descent.gradients, context)
+            optimiser.step(gradients, spec.learning_rate * rates[step])
             state.average.end_step(step)
-            total_loss += loss.detach()
+            total_loss += loss
         state.average.end_epoch()
 
         mean_loss = total_loss.item() / steps
         if not math.isfinite(mean_loss) or not state.average.is_finite():
             raise Diverged(f"loss {mean_loss:g} in epoch {epoch + 1}: a smaller learning_rate may help")
-        standard, robust = validate(state.average.model, validation, spec)
+        validated = partial(validate, state.average.model, validation, spec)
+        standard, robust = state.validated_at_once.fitting(validated, context)
         state.selection.consider(Epoch(epoch + 1, mean_loss, standard, robust), state.average.model)
         for name, value in {"loss": mean_loss, "validation": standard, "validation_robust": robust}.items():
             if value is not None:
@@ -96,6 +102,8 @@ def train(spec: TrainSpec, inputs: Inputs, context: Context) -> Result:
             "validation_images": len(validation),
             "loss": chosen.loss,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "at_once": state.at_once.figures(),
+            "cautions": _cautions(state.at_once),
             "seconds": time.monotonic() - began,
         },
         outputs=(Output(path.name, path, "model", "application/octet-stream"),),
@@ -114,11 +122,60 @@ class Adversary:
         self._attack = PGDAttack("cross_entropy", pgd.steps, pgd.relative_step)
         self._pgd = pgd
 
-    def attack(self, x: Tensor, labels: Tensor, draws: torch.Generator) -> Tensor:
-        """Attacked images, of the shape of `x`, for the model as it is now."""
+    def refresh(self) -> None:
+        """Attack the model as it is now."""
         self._view.refresh()
+
+    def attack(self, x: Tensor, labels: Tensor, draws: torch.Generator) -> Tensor:
+        """Attacked images, of the shape of `x`, for the model as it was at the last `refresh`."""
         ball = Ball(NORMS[self._pgd.norm], x, self._pgd.epsilon)
         return self._attack.perturb(self._view, labels, ball, int(self._pgd.random_start), draws)
+
+
+class Descent:
+    """The gradients of one batch after the other, of its images as they are or attacked."""
+
+    def __init__(self, model: Classifier, optimiser: SGD, adversary: Adversary | None) -> None:
+        self._model, self._optimiser, self._adversary = model, optimiser, adversary
+        self._statistics = list(model.buffers())
+        self._kept = [statistic.clone() for statistic in self._statistics]
+
+    def begin(self, x: Tensor, labels: Tensor, draws: torch.Generator) -> None:
+        """With a batch [n, C, H, W] and its labels int64 [n]; `draws` are the adversary's."""
+        self._x, self._labels, self._draws = x, labels, draws
+        # What is broken off for want of memory begins again from here.
+        self._drawn = draws.get_state()
+        torch._foreach_copy_(self._kept, self._statistics)
+
+    def gradients(self, at_once: int) -> tuple[list[Tensor], Tensor]:
+        """For every parameter those of the batch's mean loss, and that loss, over parts of at most `at_once` images."""
+        self._draws.set_state(self._drawn)
+        torch._foreach_copy_(self._statistics, self._kept)
+        if self._adversary is not None:
+            self._adversary.refresh()
+        total: list[Tensor] = []
+        total_loss = torch.zeros((), device=self._x.device)
+        for part in parts(slice(0, len(self._x)), at_once):
+            x, y = self._x[part], self._labels[part]
+            if self._adversary is not None:
+                x = self._adversary.attack(x, y, self._draws)
+            loss = functional.cross_entropy(self._model(x), y, reduction="sum") / len(self._x)
+            gradients = self._optimiser.gradients(loss)
+            if total:
+                torch._foreach_add_(total, gradients)
+            else:
+                total = gradients
+            total_loss += loss.detach()
+        return total, total_loss
+
+
+def _cautions(at_once: AtOnce) -> list[str]:
+    if not at_once.reduced:
+        return []
+    return [
+        f"Memory ran out: gradients were accumulated over parts of at most {at_once.images} images, not taken of "
+        f"{at_once.planned} at once. Batch normalisation saw the statistics of those parts."
+    ]
 
 
 def split_for_validation(images: Images, spec: TrainSpec) -> tuple[Images, Images]:
@@ -144,16 +201,20 @@ def channel_statistics(images: Images) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def validate(model: Classifier, images: Images, spec: TrainSpec) -> tuple[float | None, float | None]:
-    """Accuracy, and accuracy under the training's adversary (None without one), of a model in evaluation mode."""
+def validate(model: Classifier, images: Images, spec: TrainSpec, at_once: int) -> tuple[float | None, float | None]:
+    """Accuracy, and accuracy under the training's adversary (None without one), of a model in evaluation mode.
+
+    At most `at_once` images go through it at once.
+    """
     if not len(images):
         return None, None
     standard = robust = 0
     adversary = None if spec.adversary is None else Adversary(spec.adversary, model, spec.precision)
     for number, block in enumerate(blocks(len(images))):
-        x, y = images.batch(block), images.labels[block]
-        standard += int((model(x).argmax(1) == y).sum())
-        if adversary is not None:
-            draws = generator(spec.seed, "validation adversary", number, device=x.device)
-            robust += int((model(adversary.attack(x, y, draws)).argmax(1) == y).sum())
+        draws = generator(spec.seed, "validation adversary", number, device=images.pixels.device)
+        for part in parts(block, at_once):
+            x, y = images.batch(part), images.labels[part]
+            standard += int((model(x).argmax(1) == y).sum())
+            if adversary is not None:
+                robust += int((model(adversary.attack(x, y, draws)).argmax(1) == y).sum())
     return standard / len(images), None if adversary is None else robust / len(images)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from core.context import Checkpoint
+from core.memory import AtOnce
 from core.models import Classifier
 from core.sgd import SGD
 
@@ -96,6 +97,9 @@ class TrainingState:
     optimiser: SGD
     average: Average
     selection: Selection
+    at_once: AtOnce
+    """Images of a training's batch."""
+    validated_at_once: AtOnce
 
     def checkpoint(self, epochs: int) -> Checkpoint:
         """After this many epochs."""
@@ -110,6 +114,8 @@ class TrainingState:
         values = {
             "history": [asdict(epoch) for epoch in self.selection.history],
             "chosen": None if chosen is None else chosen.number,
+            **self.at_once.values(),
+            **self.validated_at_once.values(),
         }
         return Checkpoint(epochs, tensors, values)
 
@@ -124,6 +130,8 @@ class TrainingState:
         self.average.model.load_state_dict(part("average"))
         for name, velocity in part("velocity").items():
             self.optimiser.velocity[name].copy_(velocity)
+        self.at_once.restore(checkpoint.values)
+        self.validated_at_once.restore(checkpoint.values)
         history = [Epoch(**epoch) for epoch in checkpoint.values["history"]]
         self.selection.history = history
         self.selection.chosen = history[checkpoint.values["chosen"] - 1]

@@ -122,6 +122,8 @@ def _show(report: dict[str, Any]) -> None:
     console.print(f"\nLeft: {report['dataset']}, accuracy in % on {images} test images, {report['norm']} attacks.")
     console.print(f"Right: published, {published.title}.\n")
     console.print(table)
+    for caution in report["cautions"]:
+        console.print(f"Caution, {caution['row']}, seed {caution['seed']} ({caution['role']}): {caution['said']}")
 
 
 def _empty(out: Path, home: Home) -> None:

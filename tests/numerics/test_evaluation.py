@@ -60,7 +60,7 @@ def test_the_worst_try_of_each_image_counts_and_not_the_last(model: Classifier, 
     zero, one = (x[y == digit][0] for digit in (0, 1))
     judge = Judge(model, FrozenModel(model, "exact"), seed=0)
     threat = Threat(epsilons=(1.0,))
-    flags = judge.attacked(x, y, threat, {"zeros": Once(zero), "ones": Once(one)}, 0)
+    flags = judge.attacked(x, y, threat, {"zeros": Once(zero), "ones": Once(one)}, (0,))
     # Showing a zero breaks all but the zeros, showing a one breaks the zeros, too.
     assert torch.equal(flags["robust/l2/1/zeros"], y == 0)
     assert not flags["robust/l2/1/ones"].any()

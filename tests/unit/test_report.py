@@ -107,6 +107,30 @@ def test_nothing_attacked_is_a_report_too(tmp_path: Path) -> None:
     assert b"| D | 98.6" in written["report.md"]
 
 
+def test_what_was_attacked_again_is_shown_and_every_caution_named(tmp_path: Path) -> None:
+    spec, inputs = finished_study(tmp_path / "jobs", precision="fast", seeds=[0, 3])
+    part = next(part for part in spec.parts if (part.role, part.row, part.seed) == ("evaluate", "D_R", 3))
+    figures = {**inputs.figures}
+    figures[part.job.name] = {**figures[part.job.name], "cautions": ["the fast attack was weaker"]}
+    result = report(spec, Inputs(inputs.datasets, figures=figures), MemoryContext(tmp_path / "report"))
+    row = next(row for row in result.figures["rows"] if row["name"] == "D_R")
+    again = row["reattack"]["l2"]["0.5"]
+    assert again["weaker_by"] == pytest.approx(0.2)
+    assert again["fast"] == pytest.approx(row["robust"]["0.5"])
+    assert result.figures["cautions"] == [
+        {"row": "D_R", "role": "evaluate", "seed": 3, "said": "the fast attack was weaker"}
+    ]
+    written = {output.name: output.path.read_text() for output in result.outputs if output.name != "wall.png"}
+    assert "**Caution**, D_R, seed 3 (evaluate): the fast attack was weaker" in written["report.md"]
+    assert "| D_R | l2 0.5 | 360 | 39.3 | 39.1 | 0.20 |" in written["report.md"]
+    assert "seed 3 (evaluate): the fast attack was weaker" in written["report.html"]
+
+
+def test_an_exact_study_has_nothing_to_attack_again(files: dict[str, bytes]) -> None:
+    assert all(row["reattack"] is None for row in json.loads(files["report.json"])["rows"])
+    assert b"in reduced precision" not in files["report.md"]
+
+
 def test_markdown_says_what_is_published_and_how_surely(files: dict[str, bytes]) -> None:
     text = files["report.md"].decode()
     assert "## Published: CIFAR-10, ResNet-50; not comparable" in text
