@@ -128,7 +128,7 @@ class Job(JobRow):
     """Of a study: its jobs in short, in the order of its graph."""
     state_history: list[StateChange]
     failures: int
-    """Attempts that crashed, ran out of memory or lost their worker."""
+    """Attempts since its last new checkpoint that crashed, ran out of memory or lost their worker."""
 
 
 class PlannedJob(Schema):
@@ -289,11 +289,14 @@ class Format(Schema):
     media_type: str
 
 
-class Waiting(Schema):
-    """A job in the queue."""
+WhyWaiting = Literal["maintenance", "no_worker", "running_limit", "gpu_hours", "inputs", "ahead", "next"]
 
-    place: int
-    """1 is next for its sort of slot."""
+
+class Waiting(Schema):
+    """A job that waits."""
+
+    place: int | None
+    """1 is next for its sort of slot; null where it needs jobs that have not succeeded yet."""
     job: str | None
     """Null where it is somebody else's."""
     kind: str
@@ -301,8 +304,12 @@ class Waiting(Schema):
     priority: int
     mine: bool
     waiting_seconds: float
+    code: WhyWaiting
+    """Why it waits, for programs."""
     reason: str
-    """Why it waits, in one sentence."""
+    """Why it waits and until when, in one sentence."""
+    seconds_left: float | None
+    """Until that is over, where running jobs' own estimates tell."""
 
 
 class Slot(Schema):

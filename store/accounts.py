@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from store.errors import Conflict, NotFound
 from store.ids import new_id
-from store.tables import ApiKey, User
+from store.tables import Account, ApiKey, User
 
 Role = Literal["admin", "member"]
 
@@ -27,6 +27,8 @@ def create_user(session: Session, name: str, role: Role) -> User:
         raise Conflict("name_taken", f"there is a user {name!r} already")
     user = User(id=new_id("usr"), name=name, role=role)
     session.add(user)
+    session.flush()
+    session.add(Account(user_id=user.id))
     session.flush()
     return user
 

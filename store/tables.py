@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Double, ForeignKey, Index, Text, func, text
+from sqlalchemy import BigInteger, CheckConstraint, Date, DateTime, Double, ForeignKey, Index, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -22,6 +22,7 @@ class Table(DeclarativeBase):
         int: BigInteger,
         float: Double,
         datetime: DateTime(timezone=True),
+        date: Date(),
         Json: JSONB,
         list[str]: JSONB,
     }
@@ -39,6 +40,68 @@ class User(Table):
     name: Mapped[str] = mapped_column(unique=True)
     role: Mapped[str] = mapped_column(CheckConstraint("role in ('admin', 'member')"))
     created_at: Mapped[datetime] = _created()
+
+
+class Account(Table):
+    """What a user has used and may use: one row a user, small enough to be looked through at every claim."""
+
+    __tablename__ = "accounts"
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    usage: Mapped[float] = mapped_column(server_default="0")
+    """Slot seconds, weighted and decayed, as they stood at `usage_at`; see `store.fairness`."""
+    usage_at: Mapped[datetime] = _created()
+    running: Mapped[int] = mapped_column(server_default="0")
+    """Slots that the user's jobs hold now."""
+    week: Mapped[datetime | None]
+    """Start of the week (Monday, UTC) that `week_gpu_seconds` counts."""
+    week_gpu_seconds: Mapped[float] = mapped_column(server_default="0")
+
+    max_running: Mapped[int | None]
+    """This and what follows: the user's own limits. Null is the lab's (`Policy`), -1 none."""
+    max_queued: Mapped[int | None]
+    max_gpu_hours: Mapped[float | None]
+    max_storage: Mapped[int | None]
+
+
+class Policy(Table):
+    """How the lab shares its server: one row."""
+
+    __tablename__ = "policy"
+    id: Mapped[int] = mapped_column(CheckConstraint("id = 1"), primary_key=True, autoincrement=False)
+    maintenance: Mapped[str | None]
+    """Why no job starts now, for people; null where jobs start."""
+    half_life_hours: Mapped[float] = mapped_column(server_default="168")
+    """After this long, a slot second counts half in the fair share."""
+    cpu_rate: Mapped[float] = mapped_column(server_default="0.1")
+    """What a second of a CPU slot counts; one of a GPU counts 1."""
+    max_running: Mapped[int | None]
+    """This and what follows: limits of each user who has none of their own. Null is none."""
+    max_queued: Mapped[int | None] = mapped_column(server_default="10000")
+    """Jobs that wait, or are paused."""
+    max_gpu_hours: Mapped[float | None]
+    """A week."""
+    max_storage: Mapped[int | None]
+    """Bytes of all that the user's jobs made."""
+    preemption: Mapped[bool] = mapped_column(server_default=text("true"))
+    """May a short job of high priority pause a long one of low priority?"""
+    short_seconds: Mapped[float] = mapped_column(server_default="900")
+    """The `max_run_time` up to which a job counts as short."""
+    least_run_seconds: Mapped[float] = mapped_column(server_default="300")
+    """How long an attempt runs before it may be paused for another's job."""
+    stall_minutes: Mapped[float | None] = mapped_column(server_default="30")
+    """A running job without progress for this long wants attention; null switches that off."""
+
+
+class Usage(Table):
+    """What a user's jobs used on a day (UTC)."""
+
+    __tablename__ = "usage"
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    gpu_seconds: Mapped[float] = mapped_column(server_default="0")
+    cpu_seconds: Mapped[float] = mapped_column(server_default="0")
+    joules: Mapped[float] = mapped_column(server_default="0")
+    """Energy, of the cards that tell it."""
 
 
 class ApiKey(Table):
@@ -71,7 +134,11 @@ class Job(Table):
     spec: Mapped[Json]
     labels: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     priority: Mapped[int] = mapped_column(server_default="0")
-    """-1 low, 0 normal, 1 high."""
+    """-1 low, 0 normal, 1 high, 2 moved to the front by an admin."""
+    max_queue_seconds: Mapped[float | None]
+    """It is cancelled if it has not started this long after it could."""
+    max_run_seconds: Mapped[float | None]
+    """It fails once it has run for this long, waiting not counted; a study, this long after its start."""
     slot: Mapped[str] = mapped_column(CheckConstraint("slot in ('accelerator', 'cpu', 'none')"))
     produces: Mapped[Json | None]
     """Card of the dataset or model that it makes: {"dataset": {...}} or {"model": {...}}."""
@@ -82,8 +149,10 @@ class Job(Table):
     retryable: Mapped[bool] = mapped_column(server_default=text("false"))
     waiting_for: Mapped[int] = mapped_column(server_default="0")
     """How many of the jobs that it needs have not succeeded yet."""
-    wish: Mapped[str | None] = mapped_column(CheckConstraint("wish in ('cancel', 'pause')"))
-    """What its owner asked of the running attempt."""
+    wish: Mapped[str | None] = mapped_column(CheckConstraint("wish in ('cancel', 'pause', 'preempt', 'expire')"))
+    """What was asked of the running attempt: by its owner, for a short job's sake, or because its time is over."""
+    attention: Mapped[str | None]
+    """Why somebody should have a look at it, for people."""
     progress: Mapped[Json | None]
     result: Mapped[Json | None]
     """The figures."""
@@ -91,9 +160,23 @@ class Job(Table):
     fence: Mapped[int] = mapped_column(server_default="0")
     """Grows at every claim; guards every write of an attempt."""
     failures: Mapped[int] = mapped_column(server_default="0")
-    """Ends that were charged: crashes, out of memory, lost leases."""
+    """Ends that were charged (crashes, out of memory, lost leases) since its last new checkpoint."""
     worker_id: Mapped[str | None]
+    place: Mapped[str | None]
+    """The slot that it runs on or ran on last, such as `gpu1/cuda:0`: host and slot."""
+    device: Mapped[str | None]
+    """Of that slot, as torch names it."""
     lease_until: Mapped[datetime | None]
+    attempt_at: Mapped[datetime | None]
+    """When the last attempt was claimed."""
+    progressed_at: Mapped[datetime | None]
+    """When the last attempt was last heard to be a step further."""
+    charged_at: Mapped[datetime | None]
+    """Up to when the last attempt is in the figures that follow, and in its owner's account."""
+    gpu_seconds: Mapped[float] = mapped_column(server_default="0")
+    cpu_seconds: Mapped[float] = mapped_column(server_default="0")
+    joules: Mapped[float | None]
+    """Energy, where the card tells it."""
     last_event: Mapped[int] = mapped_column(server_default="0")
     """Id of the newest event; given out under this row's lock."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
 import select
 import threading
 import time
@@ -115,5 +116,12 @@ class Slot:
         lease, me = self._ledger.settings.lease_seconds, self._ledger.worker_id
         with self._ledger.looking:
             return self._ledger.once(
-                lambda session: claim(session, worker_id=me, takes=self.plan.takes, lease_seconds=lease)
+                lambda session: claim(
+                    session,
+                    worker_id=me,
+                    takes=self.plan.takes,
+                    lease_seconds=lease,
+                    place=f"{platform.node()}/{self.name}",
+                    device=self.device,
+                )
             )

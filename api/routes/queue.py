@@ -4,31 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
-from api import schemas
+from api import schemas, waiting
 from api.auth import Session, SettingsOf, Viewer, signed_in
 from store import tables, workers
-from store.jobs import read, surroundings
+from store.jobs import queue, surroundings
 
 router = APIRouter(prefix="/v1", tags=["queue"])
 
 
 @router.get("/queue")
-def show_queue(session: Session, viewer: Viewer, settings: SettingsOf) -> schemas.Page[schemas.Waiting]:
-    """Every waiting job in the order in which they will start; of others' jobs only owner, kind, priority and place."""
-    rows = read.queue(session, viewer)
-    waited = surroundings.seconds_waiting(session, [row.job.id for row in rows])
+def show_queue(
+    session: Session, viewer: Viewer, settings: SettingsOf, *, limit: Annotated[int, Query(ge=1, le=500)] = 50
+) -> schemas.Page[schemas.Waiting]:
+    """The waiting jobs in the order in which they will start, and why each waits.
+
+    Of each sort of slot the first `limit`, and as many of your own wherever they stand, with those that need other
+    jobs at the end; of others' jobs only owner, kind, priority and place.
+    """
+    rows = workers.workers(session)
     silence = timedelta(seconds=settings.lease_seconds)
-    served = {
-        slot
-        for worker in _workers(workers.workers(session), surroundings.now(session), silence)
-        if worker.alive
-        for place in worker.slots
-        for slot in place.takes
-    }
-    return schemas.Page(data=[_waiting(row, waited[row.job.id], row.job.slot in served) for row in rows])
+    slots = waiting.served(_workers(rows, surroundings.now(session), silence))
+    now = waiting.Queue(queue.service(session), slots, queue.busy(session, viewer))
+    queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(rows), limit=limit)
+    blocked = queue.blocked(session, viewer, limit=limit)
+    return schemas.Page(
+        data=[
+            *(waiting.queued(job, now) for job in queued),
+            *(waiting.blocked(job, viewer.name) for job in blocked),
+        ]
+    )
 
 
 @router.get("/workers", dependencies=[signed_in])
@@ -36,26 +44,6 @@ def list_workers(session: Session, settings: SettingsOf) -> schemas.Page[schemas
     """The worker processes and their slots."""
     silence = timedelta(seconds=settings.lease_seconds)
     return schemas.Page(data=_workers(workers.workers(session), surroundings.now(session), silence))
-
-
-def _waiting(row: read.Waiting, seconds: float, served: bool) -> schemas.Waiting:
-    """A job in the queue. `served`: does any live worker take its sort of job?"""
-    if not served:
-        reason = "no worker that takes such jobs is running"
-    elif row.place == 1:
-        reason = "it is next: it waits for a slot"
-    else:
-        reason = f"{row.place - 1} {'job is' if row.place == 2 else 'jobs are'} ahead of it"
-    return schemas.Waiting(
-        place=row.place,
-        job=row.job.id if row.mine else None,
-        kind=row.job.kind,
-        owner=row.owner,
-        priority=row.job.priority,
-        mine=row.mine,
-        waiting_seconds=round(seconds, 1),
-        reason=reason,
-    )
 
 
 def _workers(rows: Sequence[tables.Worker], now: datetime, silence: timedelta) -> list[schemas.Worker]:

@@ -1,18 +1,83 @@
-"""Give a free slot its next job."""
+"""Give a free slot its next job: one statement, in one round trip that takes the lock, decides and commits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import func
+from psycopg import Connection
+from psycopg.rows import class_row
 from sqlalchemy.orm import Session
 
-from store.fairness import NEXT
-from store.jobs.transition import decide, move
-from store.lifecycle import State
-from store.tables import Job, Json
+from store.fairness import GPU_HOURS_LEFT, MAY_RUN, USED
+from store.jobs.transition import DECISIONS
+from store.tables import Json
+
+_DECIDE = f"""
+    select set_config('sieve.decides', 'yes', true)
+    from pg_advisory_xact_lock({DECISIONS})
+    where exists (select from jobs where state = 'queued' and slot = any(cast(%(takes)s as text[])))
+"""
+"""Takes the right to decide, and says so to the transaction; only where something waits: an idle slot's look holds up
+nobody."""
+
+_CLAIM = f"""
+    with next as materialized (
+        select head.id, head.study_id
+        from policy
+        cross join accounts
+        cross join unnest(cast(%(takes)s as text[])) with ordinality as wanted (slot, preference)
+        cross join lateral (
+            select id, study_id, priority, queued_at
+            from jobs
+            where owner_id = accounts.user_id and slot = wanted.slot and state = 'queued'
+            order by priority desc, queued_at, id
+            limit 1
+        ) head
+        where current_setting('sieve.decides', true) = 'yes'
+            and {MAY_RUN} and (cast(%(device)s as text) not like 'cuda%%' or {GPU_HOURS_LEFT})
+        order by wanted.preference, head.priority desc, {USED}, head.queued_at, head.id
+        limit 1
+    ),
+    study as (
+        select jobs.id, state from jobs join next on jobs.id = next.study_id where state <> 'running'
+    ),
+    started as (
+        update jobs
+        set state = 'running', fence = fence + 1, worker_id = %(worker)s, place = %(place)s, device = %(device)s,
+            lease_until = now() + make_interval(secs => %(lease)s),
+            attempt_at = now(), progressed_at = now(), charged_at = now(),
+            started_at = coalesce(started_at, now()),
+            status_code = null, status_message = null, retryable = false, last_event = last_event + 1
+        from next
+        where jobs.id = next.id
+        returning jobs.id, owner_id, fence, kind, spec, failures, last_event
+    ),
+    counted as (
+        update accounts set running = running + 1 from started where user_id = started.owner_id
+    ),
+    study_started as (
+        update jobs
+        set state = 'running', started_at = coalesce(started_at, now()),
+            status_code = null, status_message = null, retryable = false, last_event = last_event + 1
+        from study
+        where jobs.id = study.id
+        returning jobs.id, study.state as before, last_event
+    ),
+    told as (
+        insert into events (job_id, id, type, data)
+        select id, last_event, 'state',
+               jsonb_build_object('from', before, 'to', 'running', 'code', null, 'message', null)
+        from (
+            select id, 'queued' as before, last_event from started
+            union all
+            select id, before, last_event from study_started
+        ) changed
+    )
+    select id as job_id, fence, kind, spec, failures from started
+"""
+"""Looks at one job a user, not at the queue: at the first of each in `jobs_to_claim`."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +91,29 @@ class Claim:
     failures: int
 
 
-def claim(session: Session, *, worker_id: str, takes: Sequence[str], lease_seconds: float) -> Claim | None:
-    """Take the best next job for a slot, or None where nothing waits for one.
+def claim(
+    session: Session,
+    *,
+    worker_id: str,
+    takes: Sequence[str],
+    lease_seconds: float,
+    place: str = "",
+    device: str = "cpu",
+) -> Claim | None:
+    """Take the best next job for a slot, or None where nothing waits for one that may run.
+
+    Commits by itself, in the same round trip: while the right to decide is held, nobody waits for this process to get
+    its turn on the processor. Call it in a transaction of its own.
 
     Args:
         takes: sorts of job (`cpu`, `accelerator`) that the slot takes, the preferred first.
+        place: the slot, as `host/name`.
+        device: its device, as torch names it.
     """
-    wanted = {"takes": list(takes)}
-    if session.execute(NEXT, wanted).one_or_none() is None:
-        return None  # an idle slot's look holds up nobody
-    decide(session)
-    head = session.execute(NEXT, wanted).one_or_none()
-    if head is None:
-        return None
-    if head.study_id is not None:
-        study = session.get_one(Job, head.study_id, with_for_update=True)
-        if study.state != State.RUNNING:
-            move(session, study, State.RUNNING)
-    job = session.get_one(Job, head.id, with_for_update=True)
-    job.fence += 1
-    job.worker_id = worker_id
-    job.lease_until = func.now() + timedelta(seconds=lease_seconds)
-    move(session, job, State.RUNNING)
-    session.flush()
-    return Claim(job.id, job.fence, job.kind, job.spec, job.failures)
+    connection: Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
+    slot = {"takes": list(takes), "device": device, "place": place, "worker": worker_id, "lease": lease_seconds}
+    with connection.pipeline():
+        connection.execute(_DECIDE, slot, prepare=True)
+        taken = connection.cursor(row_factory=class_row(Claim)).execute(_CLAIM, slot, prepare=True)
+        connection.commit()
+    return taken.fetchone()

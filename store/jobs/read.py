@@ -1,29 +1,15 @@
-"""Look at jobs: one, pages, events, curves, files, the queue. What is not the viewer's does not exist."""
+"""Look at jobs: one, pages, events, curves, files. What is not the viewer's does not exist."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from store.catalogue import visible_to
 from store.errors import NotFound
-from store.fairness import waiting_order
 from store.tables import Artifact, Event, Job, User
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A queued job and its place. Everyone sees owner, kind, priority and place of what is ahead."""
-
-    job: Job
-    owner: str
-    """The owner's name."""
-    place: int
-    """1 is next, in the order that slots would take the jobs of this sort of slot if nothing else came."""
-    mine: bool
 
 
 def get(session: Session, viewer: User, job_id: str) -> Job:
@@ -123,16 +109,3 @@ def artifact(session: Session, viewer: User, artifact_id: str) -> Artifact:
     if found is None:
         raise NotFound("artifact", artifact_id)
     return found
-
-
-def queue(session: Session, viewer: User, *, limit: int = 1000) -> list[Waiting]:
-    """Queued jobs with their places, by slot and place."""
-    ordered = waiting_order().subquery()
-    query = (
-        select(Job, User.name, ordered.c.place)
-        .join(ordered, ordered.c.id == Job.id)
-        .join(User, User.id == Job.owner_id)
-        .order_by(ordered.c.place, Job.slot)
-        .limit(limit)
-    )
-    return [Waiting(job, name, place, job.owner_id == viewer.id) for job, name, place in session.execute(query)]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from datetime import timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from store import events
 from store.artifacts import publish_blobs
 from store.errors import LeaseLost
+from store.fairness import INTO_THE_BOOKS
 from store.lifecycle import State
 from store.tables import Job, JobCheckpoint, Json, Metric
 
@@ -24,23 +25,68 @@ KEPT = 2
 """Checkpoints kept of a job: the newest, and one to fall back to."""
 
 
+_RENEW = text(f"""
+    with before as (
+        select id, greatest(coalesce(extract(epoch from now() - charged_at), 0), 0) as elapsed,
+               coalesce(
+                   progress ->> 'phase' is distinct from cast(:progress as jsonb) ->> 'phase'
+                   or progress ->> 'step' is distinct from cast(:progress as jsonb) ->> 'step',
+                   false
+               ) and cast(:progress as jsonb) is not null as progressed
+        from jobs
+        where id = :job and fence = :fence and state = 'running'
+        for update
+    ),
+    charged as (
+        update jobs
+        set lease_until = now() + make_interval(secs => :lease),
+            progress = coalesce(cast(:progress as jsonb), progress),
+            progressed_at = case when progressed then now() else progressed_at end,
+            attention = case when progressed then null else attention end,
+            charged_at = now(),
+            gpu_seconds = gpu_seconds + (case when device like 'cuda%' then elapsed else 0 end),
+            cpu_seconds = cpu_seconds + (case when device like 'cuda%' then 0 else elapsed end),
+            joules = case when cast(:joules as double precision) is null then joules
+                          else coalesce(joules, 0) + cast(:joules as double precision) end
+        from before
+        where jobs.id = before.id
+        returning owner_id, priority, coalesce(device like 'cuda%', false) as gpu, elapsed,
+                  cast(:joules as double precision) as joules, 0 as given_back, wish
+    ),
+    {INTO_THE_BOOKS}
+    select wish from charged
+""")
+_ASKED = {"expire": "cancel"}
+
+
 def renew(
-    session: Session, job_id: str, fence: int, *, lease_seconds: float, progress: Json | None = None
+    session: Session,
+    job_id: str,
+    fence: int,
+    *,
+    lease_seconds: float,
+    progress: Json | None = None,
+    joules: float | None = None,
 ) -> str | None:
-    """Extend the lease. Gives what the owner asks of the attempt: `cancel`, `pause` or nothing.
+    """Extend the lease, and charge the time since the last renewal.
+
+    Args:
+        joules: energy that the attempt used since then, where the card tells it.
+
+    Returns:
+        What is asked of the attempt: `cancel` (stop now), `pause` or `preempt` (stop at the next safe point; there is
+        no hurry with the latter), or nothing.
 
     Raises:
         LeaseLost: the attempt no longer holds the job.
     """
-    values = {"lease_until": func.now() + timedelta(seconds=lease_seconds)}
-    statement = update(Job).where(Job.id == job_id, Job.fence == fence, Job.state == State.RUNNING)
-    row = session.execute(
-        statement.values(**values, **({"progress": progress} if progress else {})).returning(Job.wish)
-    ).one_or_none()
+    said = None if progress is None else json.dumps(progress)
+    values = {"job": job_id, "fence": fence, "lease": lease_seconds, "progress": said, "joules": joules}
+    row = session.execute(_RENEW, values).one_or_none()
     if row is None:
         raise LeaseLost(job_id, fence)
     wish: str | None = row.wish
-    return wish
+    return _ASKED.get(wish, wish) if wish else None
 
 
 def held(session: Session, job_id: str, fence: int) -> Job:
@@ -73,8 +119,8 @@ def record(
 ) -> None:
     """Add events, and points of curves; a point that is there already is replaced. Raises `LeaseLost`."""
     job = held(session, job_id, fence)
-    if progress is not None:
-        job.progress = progress
+    if progress is not None and progress != job.progress:
+        job.progress, job.progressed_at, job.attention = progress, func.now(), None
     for type, data in happenings:
         events.append(session, job, type, data)
     newest = {(name, step): value for name, step, value in points}
@@ -89,6 +135,9 @@ def add_checkpoint(session: Session, job_id: str, fence: int, *, step: int, sha2
     """Make a blob the job's newest checkpoint, and let go of all but the last two. Raises `LeaseLost`."""
     job = held(session, job_id, fence)
     publish_blobs(session, [(sha256, size)])
+    furthest = session.scalar(select(func.max(JobCheckpoint.step)).where(JobCheckpoint.job_id == job_id))
+    if furthest is None or step > furthest:
+        job.failures = 0  # further than ever before: what went wrong until here is behind it
     row = insert(JobCheckpoint).values(job_id=job_id, fence=fence, step=step, sha256=sha256)
     same = {"sha256": sha256, "created_at": func.now()}
     session.execute(row.on_conflict_do_update(index_elements=["job_id", "fence", "step"], set_=same))

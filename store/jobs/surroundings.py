@@ -83,13 +83,6 @@ def input_hashes(session: Session, names: Collection[str]) -> dict[str, str]:
     return hashes
 
 
-def seconds_waiting(session: Session, job_ids: Collection[str]) -> dict[str, float]:
-    """How long queued jobs have waited, by the database's clock."""
-    waited = func.extract("epoch", func.now() - Job.queued_at)
-    rows = session.execute(select(Job.id, waited).where(Job.id.in_(job_ids)))
-    return {id: float(seconds or 0) for id, seconds in rows}
-
-
 def artifacts(session: Session, ids: Collection[str]) -> dict[str, Artifact]:
     """Files by id."""
     return {row.id: row for row in session.scalars(select(Artifact).where(Artifact.id.in_(ids)))}

@@ -13,16 +13,17 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from store import events
+from store.fairness import charge_end
 from store.lifecycle import TERMINAL, State, legal
 from store.tables import Job, Need
 
-_DECISIONS = 0x51E5E001
+DECISIONS = 0x51E5E001
 """Key of the advisory lock."""
 
 
 def decide(session: Session) -> None:
     """Wait for the right to change states; held until the transaction ends."""
-    session.execute(select(func.pg_advisory_xact_lock(_DECISIONS)))
+    session.execute(select(func.pg_advisory_xact_lock(DECISIONS)))
 
 
 def lock(session: Session, job: Job) -> Job:
@@ -43,6 +44,8 @@ def move(
     """Change the state of a locked job. `code`, `message` and `retryable` are the reason, for people and programs."""
     before = State(job.state)
     assert legal(before, to), f"{job.id}: {before} -> {to} is not legal"
+    if before is State.RUNNING and job.slot != "none":
+        charge_end(session, job)
     job.state = to
     job.status_code, job.status_message, job.retryable = code, message, retryable
     if to is State.QUEUED:
@@ -53,7 +56,7 @@ def move(
         job.worker_id = job.lease_until = None
     job.finished_at = func.now() if to in TERMINAL else None
     if to is not State.RUNNING:
-        job.wish = None
+        job.wish = job.attention = None
     events.append(session, job, "state", {"from": before, "to": to, "code": code, "message": message})
 
 

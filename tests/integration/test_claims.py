@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from store.database import Database
-from store.jobs import claim, finish, read
+from store.jobs import claim, finish, queue
 from tests.jobs import STUDY, TRAIN, look, parts, person, states, submitted
 
 EVERYTHING = ("cpu", "accelerator")
@@ -53,14 +53,14 @@ def test_the_queue_says_what_claims_do(database: Database) -> None:
     for owner, priority in [(ada, 0), (ada, 0), (ada, 0), (bob, 0), (ada, 1), (bob, -1)]:
         owners[submitted(database, owner, urgent, priority=priority).id] = owner.name
     with database.transaction() as session:
-        waiting = read.queue(session, ada)
+        waiting = queue.waiting(session, ada, on_gpus=False)
     assert [row.place for row in waiting] == [1, 2, 3, 4, 5, 6]
     assert [row.mine for row in waiting] == [row.owner == "ada" for row in waiting]
     taken = []
     while (one := take(database)) is not None:
         taken.append(one.job_id)
     assert [owners[id] for id in taken] == ["ada", "bob", "ada", "ada", "ada", "bob"]
-    assert [row.job.id for row in waiting] == taken
+    assert [row.id for row in waiting] == taken
 
 
 def test_a_newcomer_is_next(database: Database) -> None:
