@@ -53,7 +53,8 @@ def models(session: Session, rows: Sequence[tables.Model]) -> dict[str, schemas.
         row.id: schemas.Model(
             id=row.id,
             architecture=specs.get(row.job_id or "", {}).get("architecture", {}).get("name", ""),
-            **row.card,
+            shape=row.card["shape"],
+            classes=row.card["classes"],
             job=row.job_id,
             sha256=files[row.artifact_id].sha256,
             size=files[row.artifact_id].size,

@@ -131,24 +131,6 @@ class Job(JobRow):
     """Attempts since its last new checkpoint that crashed, ran out of memory or lost their worker."""
 
 
-class PlannedJob(Schema):
-    """A job that a submission would make."""
-
-    kind: str
-    node: str | None
-    needs: list[str]
-    """Nodes (`@…`) and jobs whose results it reads."""
-    produces: dict[str, Any] | None
-
-
-class Plan(Schema):
-    """What a submission would make."""
-
-    kind: str
-    spec: dict[str, Any]
-    jobs: list[PlannedJob]
-
-
 class Event(Schema):
     """Something that happened to a job: `state`, `progress`, `log`, `checkpoint`, `resumed`. Ids count per job."""
 

@@ -9,11 +9,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api import schemas
-from core.references import references
-from sieve.specs import Spec
 from store import tables
 from store.jobs import read, surroundings
-from store.jobs.submit import Plan
 from store.jobs.surroundings import File, Part
 from store.lifecycle import TERMINAL, State
 
@@ -107,20 +104,6 @@ def _hundredths(part: Part) -> int:
         return 100
     progress = _progress(part)
     return 100 * min(progress.step, progress.total) // progress.total if progress and progress.total else 0
-
-
-def plan(planned: Plan) -> schemas.Plan:
-    """What a submission would make."""
-    alone = schemas.PlannedJob(kind=planned.kind.name, node=None, needs=_needs(planned.spec), produces=planned.produces)
-    jobs = [
-        schemas.PlannedJob(kind=node.kind.name, node=node.node, needs=list(node.needs), produces=node.produces)
-        for node in planned.jobs
-    ]
-    return schemas.Plan(kind=planned.kind.name, spec=planned.spec.model_dump(mode="json"), jobs=jobs or [alone])
-
-
-def _needs(spec: Spec) -> list[str]:
-    return list(dict.fromkeys(ref.name for _, ref in references(spec) if ref.name.startswith("job_")))
 
 
 def event(row: tables.Event) -> schemas.Event:

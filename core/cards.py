@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from core.registry import Registry
-from sieve.specs import DatasetRef, ModelRef, Spec
+from sieve.specs import ArchitectureRef, DatasetRef, ModelRef, Spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.attack import Attack
     from core.context import Context, Inputs, Result
     from core.images import Splits
+    from core.work import Work
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
@@ -38,6 +39,10 @@ class ModelCard:
 
     shape: Shape
     classes: int
+    architecture: ArchitectureRef | None = None
+    """None of models that were trained before this was written down."""
+    attacked: bool = False
+    """Was it trained on attacked images?"""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ class AttackEntry:
     """Norms that it can search."""
     build: Callable[[Any], Attack]
     """From checked options. Imports torch inside."""
+    gradients: Callable[[Any], tuple[int, int]] | None = None
+    """From checked options: tries, and gradients in each, for estimates of time. None: it cannot be told."""
 
 
 class Catalogue(Protocol):
@@ -118,6 +125,8 @@ class JobKind:
     """Gives the routine. Imports torch inside. None for a study."""
     expand: Callable[[Any], list[Node]] | None = None
     """Gives a study's jobs, each after those it needs. None for everything else."""
+    work: Callable[[Any, Catalogue], Work] | None = None
+    """Counts a checked spec's work, for estimates; raises `core.work.Uncounted`. None: it cannot be counted."""
     submittable: bool = True
 
 

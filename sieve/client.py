@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Literal, Self, TypeVar
@@ -70,10 +71,19 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
         return Job._of(self, self.transport.json("POST", "/v1/jobs", body=body, headers=headers))
 
-    def plan(self, spec: Spec | Mapping[str, Any]) -> dict[str, Any]:
-        """Have a spec checked, and see the jobs that it would make. Makes none."""
-        plan: dict[str, Any] = self.transport.json("POST", "/v1/jobs", params={"dry_run": True}, body=_values(spec))
-        return plan
+    def plan(self, spec: Spec | Mapping[str, Any], *, wait: float = 0) -> dict[str, Any]:
+        """Have a spec checked; see the jobs that it would make, and what they would take. Makes none.
+
+        Args:
+            spec: as for `submit`.
+            wait: seconds to wait for a network that the server has to measure first, before the estimate is complete.
+        """
+        until = time.monotonic() + wait
+        while True:
+            plan: dict[str, Any] = self.transport.json("POST", "/v1/jobs", params={"dry_run": True}, body=_values(spec))
+            if not plan["estimate"]["pending"] or time.monotonic() >= until:
+                return plan
+            time.sleep(0.5)
 
     def job(self, job_id: str) -> Job:
         """A job by its id."""

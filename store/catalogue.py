@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core.cards import DATASETS, DatasetCard, ModelCard
 from core.errors import SpecRefused, UnknownName
 from core.registry import parse_options
-from sieve.specs import DatasetRef, ModelRef, Reference
+from sieve.specs import ArchitectureRef, DatasetRef, ModelRef, Reference
 from store.errors import Conflict, NotFound
 from store.folders import folder_card
 from store.ids import new_id
@@ -43,13 +43,25 @@ def dataset_card(values: Json) -> DatasetCard:
 
 def model_json(card: ModelCard) -> Json:
     """A model's card as JSON values."""
-    return {"shape": list(card.shape), "classes": card.classes}
+    architecture = None if card.architecture is None else card.architecture.model_dump(mode="json")
+    return {
+        "shape": list(card.shape),
+        "classes": card.classes,
+        "architecture": architecture,
+        "attacked": card.attacked,
+    }
 
 
 def model_card(values: Json) -> ModelCard:
     """The inverse of `model_json`."""
     channels, height, width = values["shape"]
-    return ModelCard((channels, height, width), values["classes"])
+    architecture = values.get("architecture")
+    return ModelCard(
+        (channels, height, width),
+        values["classes"],
+        None if architecture is None else ArchitectureRef.model_validate(architecture),
+        values.get("attacked", False),
+    )
 
 
 def visible_to(viewer: User, owner_id: Any) -> ColumnElement[bool]:

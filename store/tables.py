@@ -28,6 +28,10 @@ class Table(DeclarativeBase):
     }
 
 
+_JSON_OR_NULL = JSONB(none_as_null=True)
+"""For columns that SQL looks for nulls in: SQLAlchemy would write JSON's own null, which is a value."""
+
+
 def _created() -> Mapped[datetime]:
     return mapped_column(server_default=func.now())
 
@@ -156,6 +160,10 @@ class Job(Table):
     progress: Mapped[Json | None]
     result: Mapped[Json | None]
     """The figures."""
+    work: Mapped[Json | None] = mapped_column(_JSON_OR_NULL)
+    """What it does, counted when it was submitted (`core.work.Work`); null where that cannot be told."""
+    taken: Mapped[Json | None] = mapped_column(_JSON_OR_NULL)
+    """What the attempt that succeeded took: {"host", "device", "seconds", "memory"}, memory in bytes at the peak."""
 
     fence: Mapped[int] = mapped_column(server_default="0")
     """Grows at every claim; guards every write of an attempt."""
@@ -317,3 +325,29 @@ class Worker(Table):
     """{"slots": [{"name": "cpu:0", "device": "cpu", "takes": ["accelerator"], "job": "job_…"}]}"""
     started_at: Mapped[datetime] = _created()
     seen_at: Mapped[datetime] = _created()
+
+
+class MeasuredNetwork(Table):
+    """A network that estimates were asked for: workers measure what passes through it take."""
+
+    __tablename__ = "networks"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    """`core.work.Network.key`."""
+    network: Mapped[Json]
+    asked_at: Mapped[datetime] = _created()
+
+
+class MeasuredRates(Table):
+    """What passes through a network take on one sort of device of one host."""
+
+    __tablename__ = "rates"
+    key: Mapped[str] = mapped_column(ForeignKey("networks.key", ondelete="CASCADE"), primary_key=True)
+    host: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str] = mapped_column(primary_key=True)
+    """`cpu` or `cuda`."""
+    software: Mapped[str]
+    """Versions that they were measured with; others measure again."""
+    rates: Mapped[Json | None] = mapped_column(_JSON_OR_NULL)
+    """`core.estimate.Rates`; null while they are being measured, and where that failed."""
+    error: Mapped[str | None]
+    begun_at: Mapped[datetime] = _created()

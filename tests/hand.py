@@ -33,11 +33,11 @@ class Attempt:
         with self.database.transaction() as session:
             renew.record(session, self.claim.job_id, self.claim.fence, happenings=happenings, points=points or [])
 
-    def succeed(self, figures: dict[str, Any], **files: bytes) -> None:
+    def succeed(self, figures: dict[str, Any], taken: dict[str, Any] | None = None, **files: bytes) -> None:
         """Files by role; `report_json` is `report.json` with the role report."""
         stored = [_store(self.blobs, key, data) for key, data in files.items()]
         with self.database.transaction() as session:
-            finish.succeed(session, self.claim.job_id, self.claim.fence, figures=figures, files=stored)
+            finish.succeed(session, self.claim.job_id, self.claim.fence, figures=figures, files=stored, taken=taken)
 
     def fail(self, message: str = "it broke") -> None:
         with self.database.transaction() as session:

@@ -16,6 +16,7 @@ from worker.bell import Listener
 from worker.children import Nursery
 from worker.ledger import Ledger
 from worker.slots import Slot, plan_slots
+from worker.surveyor import Surveyor
 from worker.sweeper import Sweeper
 from worker.watch import CANCEL_SECONDS, PAUSE_SECONDS
 
@@ -39,6 +40,7 @@ class WorkerApp:
         self._nursery = Nursery()
         self._slots: list[Slot] = []
         self._sweeper = Sweeper(self._ledger, self._slots, self._announce)
+        self._surveyor = Surveyor(self._ledger, self._slots, self._nursery)
         self._asked_to_end = threading.Event()
 
     def run(self) -> None:
@@ -51,6 +53,7 @@ class WorkerApp:
         Listener(settings.redis_url, self._ledger.worker_id, self._wake).start()
         self._nursery.start(self._on_nursery_ready)
         self._sweeper.start()
+        self._surveyor.start()
         self._asked_to_end.wait()
         self._drain()
 
@@ -72,6 +75,7 @@ class WorkerApp:
 
     def _drain(self) -> None:
         _log.info("draining")
+        self._surveyor.stop()
         for slot in self._slots:
             slot.drain()
         ended = [slot.join(DRAIN_SECONDS) for slot in self._slots]
@@ -83,6 +87,7 @@ class WorkerApp:
     def _wake(self) -> None:
         for slot in self._slots:
             slot.wake()
+        self._surveyor.wake()
 
     def _announce(self) -> None:
         """Wake our own slots directly, and every other worker's through the bell."""

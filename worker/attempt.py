@@ -2,6 +2,8 @@
 
 slot -> child   {"do": "run", ...} first; {"do": "stop", "why": "cancel" | "pause"}; {"do": "go_on"} to a checkpoint
 child -> slot   started, progress, metrics, log, resumed, damaged, checkpoint; at the end done, failed or stopped
+
+Or it measures a network for estimates: {"do": "measure", ...} first; started, and then measured or failed.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ import torch
 from core.checkpoints import load_checkpoint, save_checkpoint
 from core.context import Checkpoint, FolderDataset, Inputs, StoredDataset
 from core.errors import CoreError, DamagedCheckpoint, Stopped
+from core.measuring import measure, peak_memory
 from core.planning import parse
 from core.run import execute
+from core.work import Network
 from worker.pipe import Closed, Message, Pipe
 
 MAY_PASS = (MemoryError, OSError, RuntimeError)
@@ -35,15 +39,15 @@ def main(pipe: Pipe) -> None:
     """Do the job that the first message describes, and say how it ended."""
     task = pipe.poll(None)
     assert task is not None
-    assert task["do"] == "run"
     pipe.send({"say": "started", "versions": {"python": platform.python_version(), "torch": torch.__version__}})
     try:
-        pipe.send(_attempt(task, pipe))
+        pipe.send(_attempt(task, pipe) if task["do"] == "run" else _measure(task))
     except Closed:
         os._exit(1)  # nobody is left to tell
 
 
 def _attempt(task: Message, pipe: Pipe) -> Message:
+    began = time.monotonic()
     torch.set_num_threads(task["threads"])
     context = PipeContext(task, pipe)
     given = task["inputs"]
@@ -74,7 +78,19 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
         {"name": output.name, "path": str(output.path), "role": output.role, "media_type": output.media_type}
         for output in result.outputs
     ]
-    return {"say": "done", "figures": dict(result.figures), "outputs": outputs}
+    taken = {"seconds": time.monotonic() - began, "memory": peak_memory(context.device)}
+    return {"say": "done", "figures": dict(result.figures), "outputs": outputs, "taken": taken}
+
+
+def _measure(task: Message) -> Message:
+    """What passes through a network take, for estimates."""
+    torch.set_num_threads(task["threads"])
+    network, device = Network.model_validate(task["network"]), torch.device(task["device"])
+    try:
+        rates = measure(network, device, Path(task["scratch"]))
+    except Exception as error:
+        return {"say": "failed", "message": f"{type(error).__name__}: {error}"[:2000]}
+    return {"say": "measured", "rates": rates.model_dump(mode="json")}
 
 
 class PipeContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import platform
 import select
 import shutil
 import signal
@@ -253,8 +254,9 @@ class Watch:
             sha256, size = self._ledger.blobs.put(Path(output["path"]), self._beat)
             files.append(StoredFile(output["name"], output["role"], output["media_type"], sha256, size))
         figures = words["figures"]
+        taken = words["taken"] | {"host": platform.node(), "device": self._place.device.partition(":")[0]}
         self._ledger.surely(
-            lambda session: finish.succeed(session, self._job, self._fence, figures=figures, files=files)
+            lambda session: finish.succeed(session, self._job, self._fence, figures=figures, files=files, taken=taken)
         )
 
     def _fail(self, words: Message) -> None:

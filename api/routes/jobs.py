@@ -14,12 +14,12 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session as OrmSession
 
-from api import pages, schemas, views
+from api import pages, plans, schemas, views
 from api.auth import BellOf, DatabaseOf, Session, Viewer, WaitingViewer
 from api.pointers import FieldError
 from api.problems import invalid
 from api.submission import parse_submission
-from store import accounts, tables
+from store import accounts, estimates, tables
 from store.jobs import read, submit, wish
 from store.lifecycle import TERMINAL, State
 
@@ -46,8 +46,8 @@ IdempotencyKey = Annotated[
     "",
     status_code=202,
     dependencies=[rings],
-    response_model=schemas.Job | schemas.Plan,
-    responses={200: {"model": schemas.Plan, "description": "What a dry run would make"}},
+    response_model=schemas.Job | plans.Plan,
+    responses={200: {"model": plans.Plan, "description": "What a dry run would make"}},
 )
 def submit_job(
     body: Annotated[Any, Body()],
@@ -57,12 +57,13 @@ def submit_job(
     *,
     dry_run: Annotated[bool, Query(description="Check and plan only; make nothing.")] = False,
     idempotency_key: IdempotencyKey = None,
-) -> schemas.Job | schemas.Plan:
+) -> schemas.Job | plans.Plan:
     """Submit a job: the fields of its spec, and beside them a name, labels and a priority."""
     understood = parse_submission(body)
     if dry_run:
         response.status_code = 200
-        return views.plan(submit.plan(session, owner=viewer, spec=understood.spec))
+        planned = submit.plan(session, owner=viewer, spec=understood.spec)
+        return plans.plan(planned, estimates.of_plan(session, planned))
     submitted = submit.submit(
         session,
         owner=viewer,

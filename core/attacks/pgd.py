@@ -40,4 +40,5 @@ ENTRY = AttackEntry(
     options=PGDOptions,
     norms=frozenset({"l2", "linf"}),
     build=build,
+    gradients=lambda options: (options.restarts, options.steps),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from core.cards import Catalogue, JobKind
 from core.errors import SpecRefused
 from core.planning import check_attacks, dataset_card, model_card
+from core.work import of_evaluation
 from sieve.specs import EvaluateSpec
 
 if TYPE_CHECKING:
@@ -44,4 +45,5 @@ ENTRY = JobKind(
     slot="accelerator",
     check=check,
     build=build,
+    work=of_evaluation,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.cards import Catalogue, JobKind
+from core.work import Work
 from sieve.specs import ReportSpec
 
 if TYPE_CHECKING:
@@ -32,5 +33,7 @@ ENTRY = JobKind(
     slot="cpu",
     check=check,
     build=build,
+    # The page carries its plotting library with it.
+    work=lambda spec, _: Work(group="report", network=None, seconds=2.0 * len(spec.study.seeds), files_bytes=6_000_000),
     submittable=False,
 )

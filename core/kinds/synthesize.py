@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from core.cards import Catalogue, DatasetCard, JobKind
 from core.errors import SpecRefused
 from core.planning import dataset_card, model_card
+from core.work import of_synthesis
 from sieve.specs import SynthesizeSpec
 
 if TYPE_CHECKING:
@@ -40,4 +41,5 @@ ENTRY = JobKind(
     slot="accelerator",
     check=check,
     build=build,
+    work=of_synthesis,
 )

@@ -8,6 +8,7 @@ from core.cards import ARCHITECTURES, Catalogue, JobKind, ModelCard
 from core.errors import SpecRefused
 from core.planning import dataset_card
 from core.registry import parse_options
+from core.work import of_training
 from sieve.specs import TrainSpec
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ def check(spec: TrainSpec, catalogue: Catalogue) -> ModelCard:
         raise SpecRefused("/batch_size", f"{spec.dataset} has only {dataset.train_images} training images")
     if spec.crop_padding >= min(dataset.shape[1:]):
         raise SpecRefused("/crop_padding", f"must be less than the height and width of the {dataset.shape} images")
-    return ModelCard(shape=dataset.shape, classes=len(dataset.classes))
+    return ModelCard(
+        shape=dataset.shape,
+        classes=len(dataset.classes),
+        architecture=spec.architecture,
+        attacked=spec.adversary is not None,
+    )
 
 
 def build() -> Callable[[Any, Inputs, Context], Result]:
@@ -46,4 +52,5 @@ ENTRY = JobKind(
     slot="accelerator",
     check=check,
     build=build,
+    work=of_training,
 )

@@ -9,7 +9,7 @@ import click
 import yaml
 
 from sieve.cli.options import option_of, spec_options, spec_values
-from sieve.cli.terminal import Terminal, with_terminal
+from sieve.cli.terminal import Terminal, duration, size, with_terminal
 from sieve.cli.watch import follow
 from sieve.errors import Refused
 from sieve.specs import PRESET_SUMMARIES, EvaluateSpec, Spec, StudySpec, SynthesizeSpec, TrainSpec
@@ -29,6 +29,9 @@ SUMMARIES = {
     "study": "The paper's study, from source models to the report.",
 }
 
+MEASURING_SECONDS = 30.0
+"""A dry run waits this long for networks that the server has to measure first."""
+
 
 def _beside() -> list[click.Option]:
     """What may be said of a job of any kind."""
@@ -40,7 +43,11 @@ def _beside() -> list[click.Option]:
         click.Option(["--label", "labels"], multiple=True, metavar="KEY=VALUE", help="A label to find the job by."),
         click.Option(["--priority"], type=click.Choice(list(PRIORITIES)), default="normal", show_default=True),
         click.Option(["--idempotency-key"], help="The same key and spec give the same job."),
-        click.Option(["--dry-run"], is_flag=True, help="Have the spec checked and print the plan; make no job."),
+        click.Option(
+            ["--dry-run"],
+            is_flag=True,
+            help="Have the spec checked, and print the jobs it would make and what they would take; make none.",
+        ),
         click.Option(["--watch", "-w", "watched"], is_flag=True, help="Follow the job until it has ended."),
     ]
 
@@ -71,7 +78,7 @@ def _submit(kind: str | None) -> Any:
         with terminal.client() as client:
             try:
                 if dry_run:
-                    _show_plan(terminal, client.plan(spec))
+                    _show_plan(terminal, client.plan(spec, wait=MEASURING_SECONDS))
                     return
                 job = client.submit(
                     spec,
@@ -175,6 +182,31 @@ def _show_plan(terminal: Terminal, plan: dict[str, Any]) -> None:
     if terminal.json:
         terminal.values(plan)
         return
-    for job in plan["jobs"]:
-        terminal.say(f"{job['kind']:<12}{job['node'] or ''}")
+    whole = plan["estimate"]
+    total = {"kind": "total", "node": None, "estimate": whole}
+    several = len(plan["jobs"]) > 1
+    columns = ("kind", "node", "time", "between", "memory", "disk")
+    terminal.rows([*plan["jobs"], *([total] if several else [])], columns, _plan_row)
+    terminal.hint(_basis(plan["jobs"], whole))
     terminal.hint("the spec is in order; nothing was submitted")
+
+
+def _plan_row(job: dict[str, Any]) -> tuple[str, ...]:
+    estimate = job["estimate"]
+    seconds, memory, disk = estimate["seconds"], estimate["memory_bytes"], estimate["disk_bytes"]
+    if seconds is None:
+        return job["kind"], job["node"] or "", "not known", "", "", ""
+    between = f"{duration(seconds['low'])} - {duration(seconds['high'])}"
+    return job["kind"], job["node"] or "", duration(seconds["value"]), between, size(memory["value"]), size(disk)
+
+
+def _basis(jobs: list[dict[str, Any]], whole: dict[str, Any]) -> str:
+    """What the estimate rests on, or why there is none."""
+    if whole["missing"] is not None:
+        return f"no estimate of the whole: {whole['missing']}"
+    past = [job["estimate"]["past_jobs"] for job in jobs]
+    slots = f"{whole['slots']} free slots" if whole["slots"] > 1 else "a free slot"
+    basis = f"on {slots} of {whole['host']} ({whole['device']}), by its measured rates"
+    if not any(past):
+        return f"{basis}; there are no past jobs to learn from yet"
+    return f"{basis} and {max(past)} past jobs" + ("" if all(past) else "; for some kinds of job there are none")

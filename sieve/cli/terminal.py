@@ -109,6 +109,14 @@ def ago(moment: datetime | None) -> str:
     return duration((datetime.now(UTC) - moment).total_seconds())
 
 
+def size(count: float) -> str:
+    """Bytes, in the largest unit that fits."""
+    for unit, unit_size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= unit_size:
+            return f"{count / unit_size:.{1 if count < 10 * unit_size else 0}f} {unit}"
+    return f"{count:.0f} B"
+
+
 def duration(seconds: float) -> str:
     """A stretch of time, in the largest unit that fits."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):

@@ -14,17 +14,27 @@ from store.figures import to_json
 from store.jobs.renew import held
 from store.jobs.transition import decide, move, settle, settle_study
 from store.lifecycle import TERMINAL, State
-from store.tables import Job, JobCheckpoint
+from store.tables import Job, JobCheckpoint, Json
 
 
 def succeed(
-    session: Session, job_id: str, fence: int, *, figures: Mapping[str, Any], files: Iterable[StoredFile]
+    session: Session,
+    job_id: str,
+    fence: int,
+    *,
+    figures: Mapping[str, Any],
+    files: Iterable[StoredFile],
+    taken: Json | None = None,
 ) -> None:
-    """The attempt did its job: publish what it made, let go what waited for it. Raises `LeaseLost`."""
+    """The attempt did its job: publish what it made, let go what waited for it. `taken` as in `store.tables.Job`.
+
+    Raises:
+        LeaseLost: the attempt no longer holds the job.
+    """
     decide(session)
     job = held(session, job_id, fence)
     publish(session, job, files)
-    job.result = to_json(figures)
+    job.result, job.taken = to_json(figures), taken
     session.execute(delete(JobCheckpoint).where(JobCheckpoint.job_id == job_id))
     _end(session, job, State.SUCCEEDED)
 

@@ -12,6 +12,7 @@ from core.cards import KINDS, DatasetCard, JobKind, ModelCard
 from core.errors import SpecRefused
 from core.planning import check
 from core.references import references, renamed
+from core.work import Uncounted, Work
 from sieve.specs import DatasetRef, JobRef, ModelRef, Spec
 from store.catalogue import DatabaseCatalogue, dataset_json, model_json
 from store.errors import IdempotencyConflict
@@ -38,6 +39,8 @@ class PlannedJob:
     kind: JobKind
     spec: Spec
     produces: Json | None
+    work: Work | str
+    """Counted; or why it cannot be."""
     needs: tuple[str, ...]
 
 
@@ -48,6 +51,8 @@ class Plan:
     kind: JobKind
     spec: Spec
     produces: Json | None
+    work: Work | str = ""
+    """Of a job alone."""
     jobs: tuple[PlannedJob, ...] = field(default=())
     """A study's jobs, each after those that it needs; empty for a job alone."""
 
@@ -70,7 +75,7 @@ def plan(session: Session, *, owner: User, spec: Spec) -> Plan:
                 raise refused.under(pointer) from None
     produces = _json(check(spec, catalogue))
     if kind.expand is None:
-        return Plan(kind, spec, produces)
+        return Plan(kind, spec, produces, _work(kind, spec, catalogue))
     jobs: list[PlannedJob] = []
     for node in kind.expand(spec):
         try:
@@ -81,8 +86,9 @@ def plan(session: Session, *, owner: User, spec: Spec) -> Plan:
         names = dict.fromkeys(ref.name for _, ref in references(node.spec))
         needs = tuple(name for name in names if name.startswith(("@", "job_")))
         child = KINDS.get(str(node.spec.kind))  # type: ignore[attr-defined]
-        jobs.append(PlannedJob(node.name, child, node.spec, _json(card), needs))
-    return Plan(kind, spec, produces, tuple(jobs))
+        work = _work(child, node.spec, catalogue)
+        jobs.append(PlannedJob(node.name, child, node.spec, _json(card), work, needs))
+    return Plan(kind, spec, produces, jobs=tuple(jobs))
 
 
 def submit(
@@ -110,20 +116,21 @@ def submit(
     planned = plan(session, owner=owner, spec=spec)
     common: dict[str, Any] = {"owner_id": owner.id, "labels": labels or {}, "priority": priority}
     if not planned.jobs:
-        job = _job(new_id("job"), planned.kind, spec, planned.produces, name=name, **common)
+        job = _job(new_id("job"), planned.kind, spec, planned.produces, planned.work, name=name, **common)
         needs = dict.fromkeys(ref.name for _, ref in references(spec) if ref.name.startswith("job_"))
         _write(session, [(job, list(needs))])
     else:
         # Sorted, so that a study comes before its jobs and these keep the order of the graph.
         ids = sorted(new_id("job") for _ in range(len(planned.jobs) + 1))
-        job = _job(ids[0], planned.kind, spec, None, name=name, **common)
+        job = _job(ids[0], planned.kind, spec, None, "", name=name, **common)
         job.waiting_for, job.state = 0, State.BLOCKED
         _insert(session, [job])
         id_of = {f"@{child.node}": id for child, id in zip(planned.jobs, ids[1:], strict=True)}
         children: list[tuple[Job, list[str]]] = []
         for child in planned.jobs:
             linked = renamed(child.spec, lambda ref: id_of.get(ref, ref))
-            row = _job(id_of[f"@{child.node}"], child.kind, linked, child.produces, name=child.node, **common)
+            own_id = id_of[f"@{child.node}"]
+            row = _job(own_id, child.kind, linked, child.produces, child.work, name=child.node, **common)
             row.study_id, row.node = job.id, child.node
             children.append((row, [id_of.get(need, need) for need in child.needs]))
         _write(session, children)
@@ -146,9 +153,21 @@ def _earlier(session: Session, owner: User, idempotency: tuple[str, str]) -> Job
     return session.get_one(Job, found.job_id)
 
 
-def _job(id: str, kind: JobKind, spec: Spec, produces: Json | None, *, name: str, **common: Any) -> Job:
+def _job(
+    id: str, kind: JobKind, spec: Spec, produces: Json | None, work: Work | str, *, name: str, **common: Any
+) -> Job:
     values = spec.model_dump(mode="json")
-    return Job(id=id, kind=kind.name, name=name, spec=values, slot=kind.slot, produces=produces, **common)
+    counted = None if isinstance(work, str) else work.model_dump(mode="json")
+    return Job(id=id, kind=kind.name, name=name, spec=values, slot=kind.slot, produces=produces, work=counted, **common)
+
+
+def _work(kind: JobKind, spec: Spec, catalogue: DatabaseCatalogue) -> Work | str:
+    if kind.work is None:
+        return f"how much work a {kind.name} is cannot be told"
+    try:
+        return kind.work(spec, catalogue)
+    except Uncounted as uncounted:
+        return str(uncounted)
 
 
 def _write(session: Session, jobs: list[tuple[Job, list[str]]]) -> None:

@@ -76,7 +76,7 @@ def test_an_admin_registers_a_folder_and_all_may_use_it(ada: TestClient, root: T
     assert made.status_code == 201, made.text
     assert (made.json()["source"], made.json()["shape"], made.json()["train_images"]) == ("folder", [3, 8, 8], 16)
     train = {"kind": "train", "dataset": "pets", "architecture": "convnet", "batch_size": 4}
-    assert ada.post("/v1/jobs", json=train).json()["produces"]["model"] == {"shape": [3, 8, 8], "classes": 2}
+    assert ada.post("/v1/jobs", json=train).json()["produces"]["model"]["shape"] == [3, 8, 8]
     missing = root.post("/v1/datasets", json={"name": "none", "folder": str(tmp_path / "none")})
     assert (missing.status_code, missing.json()["errors"][0]["pointer"]) == (422, "/folder")
     assert root.post("/v1/datasets", json=body).json()["code"] == "name_taken"

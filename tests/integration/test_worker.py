@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from core.planning import parse
 from local.postgres import Postgres
 from local.redis import Redis
+from store import estimates
 from store.blobs import DiskBlobs
 from store.figures import from_json
-from store.jobs import finish, read, wish
+from store.jobs import finish, read, submit, wish
 from store.tables import Job
 from store.workers import workers
 from tests.jobs import TRAIN, events, look, states
@@ -217,3 +219,24 @@ def test_a_worker_that_slept_past_its_lease_is_refused(
     assert (ended.fence, ended.failures) == (2, 0), "a new checkpoint puts what went wrong behind it"
     assert f"{job.id}: attempt 1 no longer holds it" in place.log()
     assert resumed_at(place, job)[0] >= 2
+
+
+def test_a_network_that_is_asked_about_is_measured_and_its_jobs_say_what_they_took(
+    place: Workplace, worker: subprocess.Popen[bytes]
+) -> None:
+    spec = parse(TRAIN.model_dump(mode="json") | {"architecture": {"name": "convnet", "options": {"widths": [4]}}})
+
+    def estimated() -> estimates.PlanEstimate:
+        with place.database.transaction() as session:
+            return estimates.of_plan(session, submit.plan(session, owner=place.owner, spec=spec))
+
+    assert estimated().pending
+    place.bell.ring()
+    found = eventually(lambda: None if (now := estimated()).pending else now, 60, place.log)
+    assert found.seconds is not None, found.missing()
+    assert 0.1 < found.seconds.value < 60
+    taken = place.until(place.submit(spec)).taken
+    assert taken is not None
+    assert taken["device"] == "cpu"
+    assert 0 < taken["seconds"] < 60
+    assert 1 << 26 < taken["memory"] < 1 << 32
