@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "2026_11_23_estimates"
-down_revision = "2026_11_23"
+down_revision = "2026_11_23_sharing"
 branch_labels = None
 depends_on = None
 
