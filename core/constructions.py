@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from core import matching
 from core.frozen import FrozenModel
 from core.images import Images
 from core.losses import cross_entropy
@@ -40,7 +41,7 @@ class Source:
 
 
 def robust(how: RobustConstruction, source: Source, images: Images, index: Tensor, draws: torch.Generator) -> Made:
-    """For each x = images[index]: from x', min ||g(z) - g(x)||_2 over z in [0, 1] by l2-normalised steps; no ball.
+    """For each x = images[index]: from x', min ||g(z) - g(x)||_2 over z in [0, 1]; no ball.
 
     x' is drawn uniformly from all images but x; the label stays that of x.
     """
@@ -51,15 +52,14 @@ def robust(how: RobustConstruction, source: Source, images: Images, index: Tenso
     with torch.no_grad():
         goal = source.view.features(x)
 
-    def nearness(z: Tensor) -> Tensor:
-        distance: Tensor = vector_norm(source.view.features(z) - goal, dim=1)
-        return -distance
-
-    l2 = NORMS["l2"]
-    z = pgd(nearness, Ball(l2, start), start, step_lengths(how))
+    if how.recipe == "fast":
+        z = matching.fast(source.view.features, goal, start, how.steps)
+    else:
+        z = matching.by_steps(source.view.features, goal, start, step_lengths(how))
     with torch.no_grad():
         found, wanted = source.model.features(z), source.model.features(x)
         read = source.model.head(found).argmax(1)
+    l2 = NORMS["l2"]
     return {
         "images": z,
         "labels": labels,

@@ -55,7 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "random_target_training": _CIFAR_TRAINING | {"learning_rate": 0.01},
         "deterministic_target_training": _CIFAR_TRAINING | {"learning_rate": 0.1},
         "adversarial_training": _CIFAR_TRAINING | {"adversary": _pgd(0.5)},
-        "robust": {"steps": 1000, "step_size": 0.1},
+        "robust": {},
         "random_target": {"epsilon": 0.5},
         "deterministic_target": {"epsilon": 0.5},
         "evaluation": {"threats": [{"norm": "l2", "epsilons": [0.25, 0.5]}]},

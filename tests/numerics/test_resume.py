@@ -37,6 +37,9 @@ JOBS: dict[str, Spec] = {
     "adversarial": TrainSpec(**TRAIN, adversary=PGD(epsilon=1.0, steps=3, random_start=True)),
     "averaged": TrainSpec(**TRAIN, ema_decay=0.9, select="last", momentum=0.0),
     "D_R": SynthesizeSpec(dataset=SOME, model=MODEL, seed=3, construction=RobustConstruction(steps=5)),
+    "D_R, fast": SynthesizeSpec(
+        dataset=SOME, model=MODEL, seed=3, construction=RobustConstruction(recipe="fast", steps=5)
+    ),
     "D_rand": SynthesizeSpec(dataset=SOME, model=MODEL, seed=3, construction=RandomTargetConstruction(steps=5)),
     "evaluation": EvaluateSpec(
         dataset=SOME,
