@@ -22,7 +22,9 @@ class RehearsalSpec(Spec):
     steps: int = Field(default=5, ge=1)
     seconds: float = Field(default=0, ge=0)
     """How long a step takes."""
-    ending: Literal["well", "wrong", "no memory", "segfault", "deaf", "with orphans"] = "well"
+    ending: Literal[
+        "well", "wrong", "no memory", "too much memory", "segfault", "deaf", "c loop", "stopped", "with orphans"
+    ] = "well"
 
 
 def check(spec: RehearsalSpec, catalogue: Catalogue) -> None:
@@ -33,6 +35,7 @@ def check(spec: RehearsalSpec, catalogue: Catalogue) -> None:
 def build() -> Callable[[RehearsalSpec, Inputs, Context], Result]:
     import ctypes
     import os
+    import signal
     import subprocess
     import time
 
@@ -58,8 +61,14 @@ def build() -> Callable[[RehearsalSpec, Inputs, Context], Result]:
                 raise ValueError("this would come again")
             if spec.ending == "no memory":
                 raise MemoryError
+            if spec.ending == "too much memory":
+                torch.zeros(1 << 50)
             if spec.ending == "segfault":
                 ctypes.string_at(0)
+            if spec.ending == "c loop":
+                ctypes.PyDLL(None).sleep(1000)  # holds the interpreter's lock
+            if spec.ending == "stopped":
+                os.kill(os.getpid(), signal.SIGSTOP)
             while spec.ending == "deaf":
                 time.sleep(1)
         path = context.scratch / "total"

@@ -1,0 +1,88 @@
+"""`python -m tests.drills`: hold drills, print a line of each, and end with 1 where one does not say what it should."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import pkgutil
+import random
+import sys
+import time
+import traceback
+
+import tests.drills as package
+from tests.drills import rows
+from tests.drills.drill import Drill, Record, Trial, commit, line
+from tests.drills.stage import Stage, raised
+
+
+def all_drills() -> dict[str, Drill]:
+    """Every drill of `rows`, by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(rows.__path__))
+    drills = [importlib.import_module(f"{rows.__name__}.{name}").DRILL for name in names]
+    return {drill.name: drill for drill in drills}
+
+
+def hold(stage: Stage, drill: Drill, n: int, *, off: bool, fresh: bool) -> bool:
+    """Hold one drill until it has n trials, print its line. Without its protection, until it has not held once."""
+    record = Record(drill.name, off=off, short=stage.short)
+    if fresh:
+        record.forget()
+    began, version, trials = time.monotonic(), commit(), record.read()
+    done = sum(trial.n for trial in trials)
+    stage.off, stage.patches = off, drill.without if off else ()
+    stage.draw = random.Random(f"{drill.name} {done}")
+    satisfied = off and not line(drill, trials, off=True)["held"]
+    if done < n and not satisfied:
+        with contextlib.closing(_trials(drill, stage, n - done)) as running:
+            for trial in running:
+                record.add(trial, version)
+                trials.append(trial)
+                done += trial.n
+                if done >= n or (off and trial.found):
+                    break
+    said = line(drill, trials, off=off)
+    said["seconds"] = round(time.monotonic() - began, 1)
+    print(json.dumps(said), flush=True)
+    return bool(said["held"]) is not off
+
+
+def _trials(drill: Drill, stage: Stage, n: int):  # type: ignore[no-untyped-def]
+    """A drill's trials; one that could not be brought to its end has not held."""
+    try:
+        yield from drill.run(stage, n)
+    except Exception as error:
+        traceback.print_exc(limit=-6)
+        stage.clear()
+        yield Trial(1, [f"{type(error).__name__}: {str(error)[:2000]}"])
+
+
+def main() -> None:
+    """See the package's docstring."""
+    drills = all_drills()
+    parser = argparse.ArgumentParser(prog="python -m tests.drills", description=str(package.__doc__).partition("\n")[0])
+    parser.add_argument("drills", nargs="*", metavar="DRILL", help=f"all of them, or some of {', '.join(drills)}")
+    parser.add_argument("--n", type=int, help="trials, those that are on record included")
+    parser.add_argument("--short", action="store_true", help="as CI does: few trials, none of them from the record")
+    parser.add_argument("--off", action="store_true", help="only without the protection")
+    parser.add_argument("--on", action="store_true", help="only with the protection")
+    parser.add_argument("--fresh", action="store_true", help="forget what is on record")
+    asked = parser.parse_args()
+    if unknown := set(asked.drills) - set(drills):
+        parser.error(f"there is no drill {', '.join(sorted(unknown))}")
+    chosen = [drill for name, drill in drills.items() if name in (asked.drills or drills)]
+    good = True
+    with raised() as stage:
+        stage.short = asked.short
+        for off in [False] * (not asked.off) + [True] * (asked.off or not (asked.on or asked.short)):
+            for drill in chosen:
+                n = asked.n or (drill.short if asked.short else drill.full)
+                good &= hold(stage, drill, n, off=off, fresh=asked.fresh or asked.short)
+            stage.clear()
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()

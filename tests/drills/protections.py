@@ -1,0 +1,112 @@
+"""Protections of the product, each switched off by replacing one function. Without them a drill must not hold."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from store.tables import Job
+from tests.drills.entry import of_nursery, of_worker
+
+AnyT = TypeVar("AnyT")
+
+
+@of_worker
+def no_fence() -> None:
+    """Whoever says that a job is theirs may write to it."""
+    from store.jobs import finish, renew
+
+    def held(session: Session, job_id: str, fence: int) -> Job:
+        return session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+
+    def renewed(session: Session, job_id: str, fence: int, **_: Any) -> str | None:
+        return session.get_one(Job, job_id).wish
+
+    renew.held = finish.held = held
+    renew.renew = renewed  # type: ignore[assignment]
+
+
+@of_worker
+def no_checkpoints() -> None:
+    """No attempt is told of its predecessors' checkpoints."""
+    from worker import watch
+
+    known = watch.materials
+
+    def forgetful(session: Session, job_id: str, spec: Any) -> Any:
+        given = known(session, job_id, spec)
+        given.checkpoints = []
+        return given
+
+    watch.materials = forgetful
+
+
+@of_worker
+@of_nursery
+def no_cleaning() -> None:
+    """Nobody kills what descends from a process that ends."""
+    from worker import nursery, processes
+
+    def nothing(*_: Any) -> None:
+        """Leave everybody alone."""
+
+    processes.die_with = processes.kill_descendants = processes.kill_children = processes.kill_group = nothing
+    nursery._serve = lambda *_: True
+
+
+@of_worker
+def no_pressing() -> None:
+    """A wish to stop is not passed on."""
+    from worker.watch import Watch
+
+    Watch._press = lambda *_: None  # type: ignore[method-assign]
+
+
+@of_worker
+def no_charging() -> None:
+    """A crash costs a job nothing: it is tried for ever."""
+    from store.jobs import finish
+
+    charged = finish._charge
+
+    def free(session: Session, job: Job, **reason: Any) -> None:
+        job.failures = -1
+        charged(session, job, **reason)
+
+    finish._charge = free
+
+
+@of_worker
+def no_draining() -> None:
+    """SIGTERM ends a worker at once."""
+    from worker.app import WorkerApp
+
+    WorkerApp._drain = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+
+
+@of_worker
+def no_transactions() -> None:
+    """Every statement is committed by itself."""
+    from store.database import Database
+
+    before = Database.__init__
+
+    def loose(self: Database, *arguments: Any, **options: Any) -> None:
+        before(self, *arguments, **options)
+        self.engine: Engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    Database.__init__ = loose  # type: ignore[method-assign]
+
+
+@of_nursery
+def no_digests() -> None:
+    """A file is taken to be what it is named by."""
+    from core import checkpoints
+    from worker import attempt
+
+    attempt._sha256 = lambda path: path.name
+    checkpoints._digest = lambda _: ""

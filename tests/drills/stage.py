@@ -1,0 +1,186 @@
+"""Where drills are held: PostgreSQL and Redis of our own, data folders, and workers that may be patched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import select
+
+from core.cards import KINDS
+from local.migrations import migrate
+from local.postgres import Postgres
+from local.redis import Redis
+from store.database import Database
+from store.tables import Job, Worker
+from store.workers import workers
+from tests.conftest import TEMPLATE, execute
+from tests.drills import saboteur
+from tests.drills.entry import command
+from tests.plugins import rehearsal
+from tests.working import ROOT, SETTINGS, Workplace, descendants, eventually
+
+READY_SECONDS = 120.0
+
+
+@dataclass
+class Place(Workplace):
+    """A database, a data folder, and workers, each with its own log."""
+
+    patches: tuple[str, ...] = ()
+    """Of every worker."""
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *patches: str, **changed: str) -> subprocess.Popen[bytes]:  # type: ignore[override]
+        """Start a worker, and do not wait for it."""
+        arguments, added = command("worker", (*self.patches, *patches))
+        environment = os.environ | {
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "SIEVE_HOME": str(self.home),
+            "PYTHONPATH": f"{self.home / 'plugins'}:{ROOT / 'tests' / 'plugins'}:{ROOT}",
+        }
+        with (self.home / "worker.log").open("ab") as log:
+            process = subprocess.Popen(
+                arguments,
+                cwd=ROOT,
+                env=environment | added | SETTINGS | self.settings | changed,
+                stdout=log,
+                stderr=log,
+            )
+        self.running.append(process)
+        return process
+
+    def ready(self, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+        """Wait until a worker has its slots."""
+        eventually(lambda: self._has_slots(process.pid), READY_SECONDS, self.log)
+        return process
+
+    @contextlib.contextmanager
+    def working(self, *patches: str, **changed: str) -> Iterator[subprocess.Popen[bytes]]:  # type: ignore[override]
+        """A worker that is ready, until the end of the block."""
+        process = self.start(*patches, **changed)
+        try:
+            yield self.ready(process)
+        finally:
+            self.end(process)
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill a worker and all that it started."""
+        below = descendants(process.pid)
+        for pid in [process.pid, *below]:
+            saboteur.kill(pid)
+        process.wait()
+        if process in self.running:
+            self.running.remove(process)
+
+    def holds(self, worker: subprocess.Popen[bytes], jobs: Iterable[Job]) -> list[Job]:
+        """Those of the jobs that a worker runs."""
+        with self.database.transaction() as session:
+            of_worker = select(Job.id).join(Worker, Worker.id == Job.worker_id).where(Worker.pid == worker.pid)
+            held = set(session.scalars(of_worker.where(Job.state == "running")))
+        return [job for job in jobs if job.id in held]
+
+    def _has_slots(self, pid: int) -> bool:
+        with self.database.transaction() as session:
+            return any(worker.pid == pid and worker.slots["slots"] for worker in workers(session))
+
+
+class Stage:
+    """The servers, and what is shared between the drills of one run."""
+
+    def __init__(self, postgres: Postgres, redis: Redis, folder: Path) -> None:
+        self.postgres = postgres
+        self.redis = redis
+        self.folder = folder
+        self.off = False
+        self.short = False
+        self.patches: tuple[str, ...] = ()
+        """Of every worker, while a drill is held without its protection."""
+        self.draw = random.Random(0)
+        """Where moments and victims come from."""
+        self._shared: tuple[Place, contextlib.ExitStack] | None = None
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._places = 0
+
+    @contextlib.contextmanager
+    def place(self, **settings: str) -> Iterator[Place]:
+        """A database and a data folder of its own."""
+        self._places += 1
+        name = f"drill_{self._places}"
+        home = self.folder / name
+        execute(self.postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        url = self.postgres.url(name)
+        database = Database(url, pool_size=20)
+        place = Place(database, url, self.redis.url, home, dict(settings), patches=self.patches)
+        try:
+            yield place
+        finally:
+            for process in list(place.running):
+                place.end(process)
+            database.dispose()
+            execute(self.postgres, f"DROP DATABASE {name} WITH (FORCE)")
+            shutil.rmtree(home, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[tuple[Place, subprocess.Popen[bytes]]]:
+        """A place with a worker: the one that drills share, or, with patches, one of its own."""
+        if self.patches:
+            with self.place() as place, place.working() as worker:
+                yield place, worker
+            return
+        if self._shared is None:
+            stack = contextlib.ExitStack()
+            self._shared = stack.enter_context(self.place()), stack
+        place, _ = self._shared
+        if self._worker is None or self._worker.poll() is not None:
+            self._worker = place.ready(place.start())
+        yield place, self._worker
+
+    def clear(self) -> None:
+        """End what was shared."""
+        if self._shared is not None:
+            self._shared[1].close()
+        self._shared = self._worker = None
+
+
+@contextlib.contextmanager
+def raised() -> Iterator[Stage]:
+    """Servers started, and everything ended and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="sieve-drill-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        postgres = Postgres(folder / "postgres", log=folder / "postgres.log")
+        redis = Redis(log=folder / "redis.log")
+        stage = Stage(postgres, redis, folder)
+        KINDS.add(rehearsal.ENTRY)
+        try:
+            postgres.start()
+            redis.start()
+            execute(postgres, f"CREATE DATABASE {TEMPLATE}")
+            migrate(postgres.url(TEMPLATE))
+            yield stage
+        finally:
+            KINDS._entries.pop(rehearsal.ENTRY.name)
+            stage.clear()
+            redis.stop()
+            postgres.stop()
+
+
+def stop_for(server: Postgres | Redis, seconds: float, draw: random.Random) -> None:
+    """Kill a server, its memory with it, and start it again after some seconds."""
+    assert server.process is not None
+    number = draw.choice([signal.SIGKILL, signal.SIGINT]) if isinstance(server, Postgres) else signal.SIGKILL
+    server.process.send_signal(number)
+    server.process.wait()
+    time.sleep(seconds)
+    server.start()
