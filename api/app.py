@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
@@ -20,6 +21,8 @@ from store.settings import settings as settings_of_process
 from store.wakeups import Bell
 
 LARGEST_BODY = 1 << 20
+AT_ONCE = 16
+"""Requests that hold a connection from their first statement to their commit: some less than the pool has."""
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {
     "description": "Problem (RFC 9457)",
@@ -48,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
     app.state.settings = settings
     app.state.database = database
+    app.state.turns = anyio.Semaphore(AT_ONCE)
     app.state.bell = Bell(settings.redis_url)
     problems.install(app)
     for module in (jobs, results, artifacts, datasets, models, catalogue, queue, accounts, service):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -38,7 +38,17 @@ def _bell(request: Request) -> Bell:
     return bell
 
 
-def _session(database: DatabaseOf) -> Iterator[OrmSession]:
+async def _turn(request: Request) -> AsyncIterator[None]:
+    """As many requests at once as there are connections. Waiting for a connection would take up the thread that
+    somebody who has one needs to give it back."""
+    async with request.app.state.turns:
+        yield
+
+
+_InTurn = Annotated[None, Depends(_turn, scope="function")]
+
+
+def _session(database: DatabaseOf, _: _InTurn) -> Iterator[OrmSession]:
     """Committed when the handler returns, before the answer leaves."""
     with database.transaction() as session:
         yield session

@@ -60,8 +60,9 @@ class Bell:
 
     def __init__(self, redis_url: str) -> None:
         self._app = celery_app(redis_url)
-        # Without this a first connection is tried again for four seconds, `retry=False` or not.
-        self._app.conf.broker_transport_options |= {"max_retries": 0}
+        # Without the first a connection is tried again for four seconds, `retry=False` or not; without the second a
+        # Redis that is there and does not answer is waited for as long as a listener waits.
+        self._app.conf.broker_transport_options |= {"max_retries": 0, "socket_timeout": _TIMEOUT}
         self._lock = threading.Lock()
         self._quiet_until = 0.0
 
@@ -70,11 +71,16 @@ class Bell:
         if time.monotonic() < self._quiet_until:
             return False
         with self._lock:
+            began = time.monotonic()
+            if began < self._quiet_until:  # found out while this one waited for its turn
+                return False
             for _ in range(2):  # a pooled connection may have died with an earlier Redis
                 try:
                     self._app.send_task(RING, exchange=BELL, declare=[BELL], routing_key=RING, retry=False)
                 except (OperationalError, OSError) as error:
                     reason = error
+                    if time.monotonic() - began >= _TIMEOUT / 2:  # not refused, but silent
+                        break
                 else:
                     return True
             self._quiet_until = time.monotonic() + _PAUSE

@@ -29,6 +29,9 @@ WARM = ("numpy", "PIL.Image", "safetensors.torch", "sklearn.datasets", "torchvis
 def main(descriptor: int) -> None:
     """Warm up, say `ready`, then fork a child for each request until the worker is gone."""
     worker = socket.socket(fileno=descriptor)
+    processes.die_with(os.getppid())  # while it imports, it does not listen
+    if select.select([worker], [], [], 0)[0]:
+        return  # the worker was gone before
     processes.become_subreaper()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the worker decides; it may be waiting for children to end well
@@ -39,7 +42,9 @@ def main(descriptor: int) -> None:
     os.set_blocking(wakened, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker)
-    _say(worker, {"ready": True, "gpus": _count_gpus(), "threads": processes.threads()})
+    gpus = _count_gpus()
+    processes.stay()  # from here on it notices by itself, and takes everybody with it
+    _say(worker, {"ready": True, "gpus": gpus, "threads": processes.threads()})
     while True:
         readable, _, _ = select.select([worker.fileno(), wakened], [], [])
         if wakened in readable:

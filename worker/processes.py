@@ -27,6 +27,11 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+def stay() -> None:
+    """Take `die_with` back."""
+    _prctl(_PR_SET_PDEATHSIG, 0)
+
+
 def kill_descendants() -> None:
     """Kill and reap every descendant of this process, which is a subreaper and forks no more meanwhile."""
     while True:
