@@ -53,8 +53,12 @@ $(PEERS)/ready: benchmarks/peers/requirements.lock deploy/setup.sh
 	@touch $@
 
 .PHONY: drills
-drills: $(READY) ## kill -9 the worker 20 times in a study: it must end as if nothing had happened
-	@$(BIN)/python -m tests.drills.kill_and_resume --kills 20
+drills: $(READY) ## every drill, hours; goes on where it was stopped. DRILLS="cancel drain" for some, ARGS as for tests.drills
+	@$(BIN)/python -m tests.drills $(DRILLS) $(ARGS)
+
+.PHONY: drills-short
+drills-short: $(READY) ## every drill with few trials, within three minutes
+	@$(BIN)/python -m tests.drills --short
 
 .PHONY: compose-check
 compose-check: $(READY) ## docker-compose.yml: valid, and its commands run on Debian's own PostgreSQL and Redis (needs root)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from store.tables import Job
-from tests.drills.entry import of_nursery, of_worker
+from tests.drills.entry import of_api, of_nursery, of_worker
 
 AnyT = TypeVar("AnyT")
 
@@ -110,3 +110,57 @@ def no_digests() -> None:
 
     attempt._sha256 = lambda path: path.name
     checkpoints._digest = lambda _: ""
+
+
+@of_worker
+def no_decisions() -> None:
+    """Changes of state are not serialised, and any is legal."""
+    from store.jobs import claim, finish, renew, submit, transition, wish
+
+    for module in (claim, finish, submit, transition, wish):
+        module.decide = lambda _: None
+    transition.legal = lambda *_: True
+
+    def held(session: Session, job_id: str, fence: int) -> Job:
+        return session.get_one(Job, job_id)
+
+    renew.held = finish.held = held
+
+
+@of_worker
+def no_fairness() -> None:
+    """First come, first served."""
+    from sqlalchemy import text
+
+    from store.jobs import claim
+
+    claim.NEXT = text("""
+        select id, study_id from jobs where state = 'queued' and slot = any(cast(:takes as text[]))
+        order by priority desc, queued_at, id limit 1
+    """)
+
+
+@of_api
+def no_impatience() -> None:
+    """Celery's own patience with a broker that is not there."""
+    from store import wakeups
+
+    def ring(self: wakeups.Bell) -> bool:
+        self._app.conf.broker_transport_options.pop("max_retries", None)
+        self._app.send_task(wakeups.RING, exchange=wakeups.BELL, declare=[wakeups.BELL], routing_key=wakeups.RING)
+        return True
+
+    wakeups.Bell.ring = ring  # type: ignore[method-assign]
+
+
+@of_api
+def no_idempotency() -> None:
+    """The key is not looked at."""
+    from store.jobs import submit
+
+    whole = submit.submit
+
+    def every_time(*arguments: Any, **options: Any) -> submit.Submitted:
+        return whole(*arguments, **{**options, "idempotency": None})
+
+    submit.submit = every_time

@@ -7,20 +7,24 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import select
+import httpx
+from sqlalchemy import func, select
 
 from core.cards import KINDS
 from local.migrations import migrate
 from local.postgres import Postgres
 from local.redis import Redis
+from store import accounts
 from store.database import Database
+from store.lifecycle import TERMINAL
 from store.tables import Job, Worker
 from store.workers import workers
 from tests.conftest import TEMPLATE, execute
@@ -60,6 +64,35 @@ class Place(Workplace):
         self.running.append(process)
         return process
 
+    @contextlib.contextmanager
+    def served(self, *patches: str) -> Iterator[httpx.Client]:
+        """The API in a process of its own, and a client with the owner's key."""
+        with self.database.transaction() as session:
+            key = accounts.create_key(session, self.owner)
+        arguments, added = command("local.serve", (*self.patches, *patches))
+        listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+        told = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, "SIEVE_HOME": str(self.home)}
+        plugins = {"PYTHONPATH": f"{self.home / 'plugins'}:{ROOT / 'tests' / 'plugins'}:{ROOT}"}
+        with listening, (self.home / "api.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*arguments, str(listening.fileno())],
+                cwd=ROOT,
+                env=os.environ | told | plugins | added,
+                pass_fds=[listening.fileno()],
+                stdout=log,
+                stderr=log,
+            )
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            try:
+                with httpx.Client(
+                    base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60, trust_env=False
+                ) as client:
+                    assert client.get("/healthz").is_success, "the API does not answer"
+                    yield client
+            finally:
+                process.kill()
+                process.wait()
+
     def ready(self, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
         """Wait until a worker has its slots."""
         eventually(lambda: self._has_slots(process.pid), READY_SECONDS, self.log)
@@ -89,6 +122,12 @@ class Place(Workplace):
             of_worker = select(Job.id).join(Worker, Worker.id == Job.worker_id).where(Worker.pid == worker.pid)
             held = set(session.scalars(of_worker.where(Job.state == "running")))
         return [job for job in jobs if job.id in held]
+
+    def ended(self, jobs: Collection[str]) -> int:
+        """How many of these have ended."""
+        with self.database.transaction() as session:
+            query = select(func.count()).where(Job.id.in_(jobs), Job.state.in_(TERMINAL))
+            return session.scalars(query).one()
 
     def _has_slots(self, pid: int) -> bool:
         with self.database.transaction() as session:
