@@ -15,6 +15,7 @@ from api import problems, submission
 from api.limits import BodyLimit
 from api.routes import accounts, artifacts, catalogue, datasets, jobs, models, queue, results, service
 from core.planning import submittable_kinds
+from store.blobs import blob_store
 from store.database import Database
 from store.settings import Settings
 from store.settings import settings as settings_of_process
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.database = database
     app.state.turns = anyio.Semaphore(AT_ONCE)
+    app.state.blobs = blob_store(settings)
     app.state.bell = Bell(settings.redis_url)
     problems.install(app)
     for module in (jobs, results, artifacts, datasets, models, catalogue, queue, accounts, service):

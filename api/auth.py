@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from api.problems import Problem, unauthenticated
 from store import accounts
+from store.blobs import BlobStore
 from store.database import Database
 from store.settings import Settings
 from store.tables import User
@@ -38,6 +39,11 @@ def _bell(request: Request) -> Bell:
     return bell
 
 
+def _blobs(request: Request) -> BlobStore:
+    blobs: BlobStore = request.app.state.blobs
+    return blobs
+
+
 async def _turn(request: Request) -> AsyncIterator[None]:
     """As many requests at once as there are connections. Waiting for a connection would take up the thread that
     somebody who has one needs to give it back."""
@@ -57,6 +63,7 @@ def _session(database: DatabaseOf, _: _InTurn) -> Iterator[OrmSession]:
 DatabaseOf = Annotated[Database, Depends(_database)]
 SettingsOf = Annotated[Settings, Depends(_settings)]
 BellOf = Annotated[Bell, Depends(_bell)]
+BlobsOf = Annotated[BlobStore, Depends(_blobs)]
 Session = Annotated[OrmSession, Depends(_session, scope="function")]
 """The request's transaction."""
 

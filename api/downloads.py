@@ -11,6 +11,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api.problems import Problem, respond
+from store.blobs import BlobStore
 
 _ONE = r"[ \t]*(\d{1,18}-\d{0,18}|-\d{1,18})[ \t]*"
 _RANGES = re.compile(rf"bytes={_ONE}(,{_ONE})*")
@@ -25,7 +26,9 @@ class Download(FileResponse):
 
     chunk_size = 1 << 20
 
-    def __init__(self, path: Path, *, sha256: str, name: str, media_type: str, inline: bool = False) -> None:
+    def __init__(self, blobs: BlobStore, *, sha256: str, name: str, media_type: str, inline: bool = False) -> None:
+        """Raises `Problem` where the bytes are missing."""
+        path = _file(blobs, sha256)
         headers = {
             "ETag": f'"{sha256}"',
             "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:",
@@ -76,6 +79,14 @@ class Download(FileResponse):
         if any(first and last and int(first) > int(last) for first, last in ends):
             return None
         return [int(first) if first else max(self._size - int(last), 0) for first, last in ends]
+
+
+def _file(blobs: BlobStore, sha256: str) -> Path:
+    try:
+        return blobs.fetch(sha256)
+    except FileNotFoundError:
+        detail = "its bytes are missing in this server's storage: `sieve admin fsck` tells its owner more"
+        raise Problem(503, "file_missing", detail) from None
 
 
 def not_modified(if_none_match: str | None, etag: str) -> bool:

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from api.pointers import FieldError, field_errors
 from core.errors import SpecRefused
+from store.blobs import StorageFailed
 from store.errors import Conflict, IdempotencyConflict, NotFound
 
 MEDIA_TYPE = "application/problem+json"
@@ -104,6 +105,12 @@ def install(app: FastAPI) -> None:
     def _(_: Request, __: Exception) -> JSONResponse:
         return respond(
             Problem(503, "database_unavailable", "the database cannot be reached now", headers={"Retry-After": "2"})
+        )
+
+    @app.exception_handler(StorageFailed)
+    def _(_: Request, __: StorageFailed) -> JSONResponse:
+        return respond(
+            Problem(503, "storage_unavailable", "the file storage cannot be reached now", headers={"Retry-After": "5"})
         )
 
     @app.exception_handler(HTTPException)

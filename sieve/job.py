@@ -87,6 +87,10 @@ class Job(Record):
         """Queue it again after it failed or was cancelled."""
         return self._asked("retry")
 
+    def delete(self) -> None:
+        """Forget it, once it has ended, with all that it made; of a study, all its jobs."""
+        self._client.transport.ask("DELETE", f"/v1/jobs/{self.id}")
+
     def wait(self, timeout: float | None = None, *, check: bool = True) -> Self:
         """Wait until it has ended.
 

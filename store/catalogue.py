@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, Select, or_, select, true
 from sqlalchemy.orm import Session
 
 from core.cards import DATASETS, DatasetCard, ModelCard
@@ -100,9 +100,8 @@ class DatabaseCatalogue:
         """The card of a model."""
         if ref.name.startswith("job_"):
             return model_card(self._made_by(ref, "model"))
-        found = self._session.scalar(
-            select(Model).where(Model.id == ref.name, visible_to(self._viewer, Model.owner_id))
-        )
+        mine = visible_to(self._viewer, Model.owner_id)
+        found = self._session.scalar(_kept(select(Model).where(Model.id == ref.name, mine)))
         if found is None:
             raise UnknownName("/name", "model", ref.name, ())
         return model_card(found.card)
@@ -130,12 +129,18 @@ class DatabaseCatalogue:
 
     def _stored(self, ref: DatasetRef) -> Dataset:
         mine = or_(Dataset.folder.is_not(None), visible_to(self._viewer, Dataset.owner_id))
-        found = self._session.scalar(select(Dataset).where(or_(Dataset.id == ref.name, Dataset.name == ref.name), mine))
+        named = or_(Dataset.id == ref.name, Dataset.name == ref.name)
+        found = self._session.scalar(_kept(select(Dataset).where(named, mine)))
         if found is None:
             registered = self._session.scalars(select(Dataset.name).where(Dataset.name.is_not(None)))
             known = [*DATASETS.names(), *(name for name in registered if name)]
             raise UnknownName("/name", "dataset", ref.name, known)
         return found
+
+
+def _kept(query: Select[MadeT]) -> Select[MadeT]:
+    """What is found cannot be deleted before this transaction, which may write a job that names it, is over."""
+    return query.with_for_update(read=True, key_share=True)
 
 
 def register_folder(session: Session, owner: User, name: str, path: Path) -> Dataset:

@@ -5,7 +5,8 @@
     ├── Conflict                 what is asked does not fit what is there
     │   ├── IllegalTransition    ... a job's state does not allow it
     │   └── IdempotencyConflict  ... the key was used for another body
-    └── LeaseLost                an attempt that no longer holds its job tried to write
+    ├── LeaseLost                an attempt that no longer holds its job tried to write
+    └── BlobMissing              bytes that are to be published are not in the blob store: put them again
 
 `core.errors.SpecRefused` passes through the store unchanged.
 """
@@ -60,3 +61,13 @@ class LeaseLost(StoreError):
 
     def __init__(self, job_id: str, fence: int) -> None:
         super().__init__(f"attempt {fence} no longer holds {job_id}")
+
+
+class BlobMissing(StoreError):
+    """Bytes that are to be published are not in the blob store any more: put them again, then publish again."""
+
+    code = "blob_missing"
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(f"the blob store does not hold {sha256}")
+        self.sha256 = sha256

@@ -24,6 +24,21 @@ class Settings(BaseSettings):
     """Redis, such as redis://:password@host:6379/0."""
     home: Path
     """Data folder: blobs, scratch, downloaded datasets."""
+    blob_store: str | None = Field(default=None, pattern=r"^s3://[^/]+")
+    """Where artifacts and checkpoints are kept, as s3://bucket/prefix; without it, in the data folder."""
+    s3_endpoint: str | None = None
+    """Address of an S3 server that is not Amazon's, such as https://minio.lab.example."""
+    cache_bytes: int = Field(default=50 << 30, ge=0)
+    """With S3: about how much of it is kept in the data folder for reading."""
+    garbage_seconds: float = Field(default=3600, gt=0)
+    """How often blobs that nothing refers to are looked for, and what is kept too long; also how long such a blob stays
+    before it is deleted, which must be longer than a download may take to begin."""
+    keep_checkpoints_days: float = Field(default=30, ge=0)
+    """How long a job that failed or was cancelled can be tried again from its checkpoint."""
+    keep_events_days: float = Field(default=365, ge=0)
+    """How long progress, checkpoints and resumptions of ended jobs are remembered; changes of state are for ever."""
+    keep_logs_days: float = Field(default=365, ge=0)
+    """How long the logs of ended jobs are kept."""
     lease_seconds: float = Field(default=20, gt=0)
     """A running attempt that is not renewed for this long is taken from its worker."""
     heartbeat_seconds: float = Field(default=5, gt=0)

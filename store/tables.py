@@ -248,6 +248,8 @@ class Blob(Table):
     size: Mapped[int]
     state: Mapped[str] = mapped_column(CheckConstraint("state in ('present', 'deleting')"), server_default="present")
     created_at: Mapped[datetime] = _created()
+    changed_at: Mapped[datetime] = _created()
+    """When it was last published, or marked for deletion."""
 
 
 class JobCheckpoint(Table):

@@ -37,7 +37,8 @@ class Attempt:
         """Files by role; `report_json` is `report.json` with the role report."""
         stored = [_store(self.blobs, key, data) for key, data in files.items()]
         with self.database.transaction() as session:
-            finish.succeed(session, self.claim.job_id, self.claim.fence, figures=figures, files=stored, taken=taken)
+            told = {"figures": figures, "files": stored, "blobs": self.blobs, "taken": taken}
+            finish.succeed(session, self.claim.job_id, self.claim.fence, **told)
 
     def fail(self, message: str = "it broke") -> None:
         with self.database.transaction() as session:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from core.planning import parse
 from sieve.specs import Spec, StudySpec, TrainSpec
 from store import accounts
+from store.blobs import DiskBlobs
 from store.database import Database
 from store.jobs import read, submit
 from store.tables import Event, Job, User
 
+NO_BLOBS = DiskBlobs(Path("no files, no blobs"))
 TRAIN = TrainSpec.model_validate({"dataset": "digits", "architecture": "convnet", "epochs": 2})
 STUDY = StudySpec.model_validate({"preset": "digits"})
 

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 
-from store.blobs import DiskBlobs
+from store.blobs import blob_store
 from store.database import Database
 from store.ids import new_id
 from store.settings import Settings
@@ -18,6 +18,7 @@ from worker.ledger import Ledger
 from worker.slots import Slot, plan_slots
 from worker.surveyor import Surveyor
 from worker.sweeper import Sweeper
+from worker.upkeep import Upkeep
 from worker.watch import CANCEL_SECONDS, PAUSE_SECONDS
 
 DRAIN_SECONDS = PAUSE_SECONDS + 3 * CANCEL_SECONDS
@@ -32,7 +33,7 @@ class WorkerApp:
     def __init__(self, settings: Settings) -> None:
         self._ledger = Ledger(
             database=Database(settings.database_url),
-            blobs=DiskBlobs(settings.blobs),
+            blobs=blob_store(settings),
             bell=Bell(settings.redis_url),
             settings=settings,
             worker_id=new_id("wrk"),
@@ -41,6 +42,7 @@ class WorkerApp:
         self._slots: list[Slot] = []
         self._sweeper = Sweeper(self._ledger, self._slots, self._announce)
         self._surveyor = Surveyor(self._ledger, self._slots, self._nursery)
+        self._upkeep = Upkeep(self._ledger)
         self._asked_to_end = threading.Event()
 
     def run(self) -> None:
@@ -54,6 +56,7 @@ class WorkerApp:
         self._nursery.start(self._on_nursery_ready)
         self._sweeper.start()
         self._surveyor.start()
+        self._upkeep.start()
         self._asked_to_end.wait()
         self._drain()
 
@@ -80,6 +83,7 @@ class WorkerApp:
             slot.drain()
         ended = [slot.join(DRAIN_SECONDS) for slot in self._slots]
         self._sweeper.stop()
+        self._upkeep.stop()
         self._nursery.close()
         self._ledger.database.dispose()
         _log.info("ended" if all(ended) else "ended with attempts that could not be given back")

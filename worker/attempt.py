@@ -20,7 +20,7 @@ import torch
 
 from core.checkpoints import load_checkpoint, save_checkpoint
 from core.context import Checkpoint, FolderDataset, Inputs, StoredDataset
-from core.errors import CoreError, DamagedCheckpoint, Stopped
+from core.errors import CoreError, DamagedCheckpoint, DamagedFile, Stopped
 from core.measuring import measure, peak_memory
 from core.planning import parse
 from core.run import execute
@@ -50,15 +50,8 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
     began = time.monotonic()
     torch.set_num_threads(task["threads"])
     context = PipeContext(task, pipe)
-    given = task["inputs"]
-    inputs = Inputs(
-        datasets={name: StoredDataset(Path(path)) for name, path in given["datasets"].items()}
-        | {name: FolderDataset(Path(path)) for name, path in given["folders"].items()},
-        models={name: Path(path) for name, path in given["models"].items()},
-        figures=given["figures"],
-    )
     try:
-        result = execute(parse(task["spec"]), inputs, context)
+        result = execute(parse(task["spec"]), _inputs(task["inputs"]), context)
     except Stopped:
         return {"say": "stopped"}
     except Closed:
@@ -91,6 +84,23 @@ def _measure(task: Message) -> Message:
     except Exception as error:
         return {"say": "failed", "message": f"{type(error).__name__}: {error}"[:2000]}
     return {"say": "measured", "rates": rates.model_dump(mode="json")}
+
+
+def _inputs(given: Message) -> Inputs:
+    """What the references of the spec stand for, each file looked at whole before it is used.
+
+    Raises:
+        DamagedFile: a file does not have the hash that it is named by.
+    """
+    for name, file in [*given["datasets"].items(), *given["models"].items()]:
+        if _sha256(Path(file["path"])) != file["sha256"]:
+            raise DamagedFile(f"the file of {name} is damaged: it does not have the sha256 {file['sha256']}")
+    return Inputs(
+        datasets={name: StoredDataset(Path(file["path"])) for name, file in given["datasets"].items()}
+        | {name: FolderDataset(Path(path)) for name, path in given["folders"].items()},
+        models={name: Path(file["path"]) for name, file in given["models"].items()},
+        figures=given["figures"],
+    )
 
 
 class PipeContext:

@@ -18,7 +18,12 @@ from collections.abc import Callable
 from worker import processes
 from worker.pipe import Pipe
 
-SECRETS = frozenset({"DATABASE_URL", "REDIS_URL", "SIEVE_DATABASE_URL", "SIEVE_REDIS_URL", "SIEVE_SECRETS_DIR"})
+SECRETS = frozenset(
+    {
+        *("DATABASE_URL", "REDIS_URL", "SIEVE_DATABASE_URL", "SIEVE_REDIS_URL", "SIEVE_SECRETS_DIR"),
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    }
+)
 """Of the worker's environment, what its children must not see."""
 
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -9,7 +9,7 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from core.planning import parse
 from store.artifacts import StoredFile
-from store.errors import LeaseLost
+from store.errors import BlobMissing, LeaseLost
 from store.jobs import finish, renew
 from store.jobs.claim import Claim
 from store.jobs.inputs import Materials, materials
@@ -72,6 +72,10 @@ class _Stop:
     """Still to be sent, one at the end of each such time."""
 
 
+class _InputMissing(Exception):
+    """A blob that the job reads is not in the blob store."""
+
+
 class Watch:
     """One attempt, from claim to record."""
 
@@ -94,6 +98,8 @@ class Watch:
             self._run()
         except LeaseLost:
             _log.warning("%s: attempt %d no longer holds it", self._job, self._fence)
+        except _InputMissing as error:
+            self._fail({"code": "input_missing", "message": f"{error}; `sieve admin fsck` says more", "again": False})
         except OSError as error:
             _log.exception("%s: attempt %d", self._job, self._fence)
             self._crash("storage_failed", f"its files could not be kept: {error}")
@@ -123,18 +129,17 @@ class Watch:
             child.pipe.close()
 
     def _task(self, given: Materials) -> Message:
-        blob = self._ledger.blobs.path
         return {
             "do": "run",
             "spec": self._spec,
             "inputs": {
-                "datasets": {name: str(blob(sha256)) for name, sha256 in given.datasets.items()},
+                "datasets": {name: self._input(name, sha256) for name, sha256 in given.datasets.items()},
                 "folders": given.folders,
-                "models": {name: str(blob(sha256)) for name, sha256 in given.models.items()},
+                "models": {name: self._input(name, sha256) for name, sha256 in given.models.items()},
                 "figures": given.figures,
             },
             "checkpoints": [
-                {"fence": fence, "step": step, "sha256": sha256, "path": str(blob(sha256))}
+                {"fence": fence, "step": step, "sha256": sha256, "path": self._checkpoint(sha256)}
                 for fence, step, sha256 in given.checkpoints
             ],
             "checkpoint_seconds": self._settings.checkpoint_seconds,
@@ -143,6 +148,20 @@ class Watch:
             "scratch": str(self._scratch),
             "data_folder": str(self._settings.datasets),
         }
+
+    def _input(self, name: str, sha256: str) -> Message:
+        try:
+            path = self._ledger.blobs.fetch(sha256, self._beat)
+        except FileNotFoundError as error:
+            raise _InputMissing(f"the bytes of {name} are missing in the blob store ({error})") from None
+        return {"path": str(path), "sha256": sha256}
+
+    def _checkpoint(self, sha256: str) -> str:
+        """Where it is. One that is missing is found out by the child, as a damaged one is."""
+        try:
+            return str(self._ledger.blobs.fetch(sha256, self._beat))
+        except FileNotFoundError:
+            return str(self._scratch / "missing")
 
     def _listen(self, child: Child) -> None:
         """Until the child has said its last words. Raises `Closed` if it goes without, `LeaseLost`."""
@@ -162,9 +181,7 @@ class Watch:
             self._last_words = message
         elif said == "checkpoint":
             self._write()  # what came before a checkpoint must not be missing once it is resumed from
-            sha256, size = self._ledger.blobs.put(Path(message["path"]), self._beat)
-            new = {"step": message["step"], "sha256": sha256, "size": size}
-            self._surely(lambda session: renew.add_checkpoint(session, self._job, self._fence, **new))
+            self._keep([Path(message["path"])], lambda stored: self._add_checkpoint(message["step"], *stored[0]))
             child.pipe.send({"do": "go_on"})
         elif said == "damaged":
             damaged = (message["fence"], message["step"])
@@ -249,15 +266,34 @@ class Watch:
             self._crash("died", f"its process ended with status {child.status} and without a result")
 
     def _succeed(self, words: Message) -> None:
-        files = []
-        for output in words["outputs"]:
-            sha256, size = self._ledger.blobs.put(Path(output["path"]), self._beat)
-            files.append(StoredFile(output["name"], output["role"], output["media_type"], sha256, size))
-        figures = words["figures"]
+        outputs, blobs = words["outputs"], self._ledger.blobs
         taken = words["taken"] | {"host": platform.node(), "device": self._place.device.partition(":")[0]}
-        self._ledger.surely(
-            lambda session: finish.succeed(session, self._job, self._fence, figures=figures, files=files, taken=taken)
+
+        def record(stored: Sequence[tuple[str, int]]) -> None:
+            files = [
+                StoredFile(output["name"], output["role"], output["media_type"], sha256, size)
+                for output, (sha256, size) in zip(outputs, stored, strict=True)
+            ]
+            told = {"figures": words["figures"], "files": files, "blobs": blobs, "taken": taken}
+            self._ledger.surely(lambda session: finish.succeed(session, self._job, self._fence, **told))
+
+        self._keep([Path(output["path"]) for output in outputs], record)
+
+    def _add_checkpoint(self, step: int, sha256: str, size: int) -> None:
+        blobs = self._ledger.blobs
+        self._surely(
+            lambda session: renew.add_checkpoint(
+                session, self._job, self._fence, step=step, sha256=sha256, size=size, blobs=blobs
+            )
         )
+
+    def _keep(self, paths: Sequence[Path], record: Callable[[Sequence[tuple[str, int]]], None]) -> None:
+        """Put files into the blob store and record them (sha256 and size of each). Both again where equal bytes were
+        garbage, and were deleted in between."""
+        while True:
+            with contextlib.suppress(BlobMissing):
+                record([self._ledger.blobs.put(path, self._beat) for path in paths])
+                return
 
     def _fail(self, words: Message) -> None:
         reason = {"code": words["code"], "message": words["message"]}

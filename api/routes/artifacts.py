@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.auth import Session, SettingsOf, Viewer
+from api.auth import BlobsOf, Session, Viewer
 from api.downloads import Download
-from store.blobs import DiskBlobs
 from store.jobs import read
 
 router = APIRouter(prefix="/v1/artifacts", tags=["results"])
@@ -14,8 +13,7 @@ router = APIRouter(prefix="/v1/artifacts", tags=["results"])
 
 @router.get("/{artifact_id}", response_class=Response)
 @router.head("/{artifact_id}", response_class=Response, include_in_schema=False)
-def download_artifact(artifact_id: str, session: Session, viewer: Viewer, settings: SettingsOf) -> Response:
+def download_artifact(artifact_id: str, session: Session, viewer: Viewer, blobs: BlobsOf) -> Response:
     """A file: whole, or a `Range` of it. Its ETag is its sha256."""
     row = read.artifact(session, viewer, artifact_id)
-    path = DiskBlobs(settings.blobs).path(row.sha256)
-    return Download(path, sha256=row.sha256, name=row.name, media_type=row.media_type)
+    return Download(blobs, sha256=row.sha256, name=row.name, media_type=row.media_type)

@@ -9,14 +9,13 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import inventory, pages, schemas
-from api.auth import Admin, Session, SettingsOf, Viewer
+from api.auth import Admin, BlobsOf, Session, Viewer
 from api.downloads import Download
 from api.pointers import FieldError
 from api.problems import Problem, invalid
 from core.cards import DATASETS
 from core.errors import DataUnavailable
 from store import catalogue
-from store.blobs import DiskBlobs
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -73,7 +72,7 @@ def download_dataset(
     dataset_id: str,
     session: Session,
     viewer: Viewer,
-    settings: SettingsOf,
+    blobs: BlobsOf,
     *,
     format: Annotated[Literal["safetensors"], Query(description="See `/v1/formats`.")] = "safetensors",
 ) -> Response:
@@ -82,7 +81,6 @@ def download_dataset(
         row = catalogue.get_dataset(session, viewer, dataset_id)
         made = inventory.stored_datasets(session, [row])[row.id]
         if made.sha256 is not None:
-            path = DiskBlobs(settings.blobs).path(made.sha256)
             media_type = "application/octet-stream"
-            return Download(path, sha256=made.sha256, name=f"{made.id}.{format}", media_type=media_type)
+            return Download(blobs, sha256=made.sha256, name=f"{made.id}.{format}", media_type=media_type)
     raise Problem(409, "no_file", f"{dataset_id} is no single file: only what a job made can be downloaded")

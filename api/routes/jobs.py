@@ -20,7 +20,7 @@ from api.pointers import FieldError
 from api.problems import invalid
 from api.submission import parse_submission
 from store import accounts, estimates, tables
-from store.jobs import read, submit, wish
+from store.jobs import delete, read, submit, wish
 from store.lifecycle import TERMINAL, State
 
 LONGEST_WAIT = 60.0
@@ -140,6 +140,12 @@ async def show_job(
         if job is not None:
             return job
         await anyio.sleep(min(LOOK_SECONDS, max(until - time.monotonic(), 0)))
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete_job(job_id: str, session: Session, viewer: Viewer) -> None:
+    """Forget an ended job and all that it made; of a study, all its jobs. Not while others need what it made."""
+    delete.delete_job(session, read.get(session, viewer, job_id))
 
 
 @router.post("/{job_id}/cancel", dependencies=[rings])

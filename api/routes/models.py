@@ -5,10 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from api import inventory, pages, schemas
-from api.auth import Session, SettingsOf, Viewer
+from api.auth import BlobsOf, Session, Viewer
 from api.downloads import Download
 from store import catalogue
-from store.blobs import DiskBlobs
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -33,9 +32,8 @@ def show_model(model_id: str, session: Session, viewer: Viewer) -> schemas.MadeM
 
 @router.get("/{model_id}/weights", response_class=Response)
 @router.head("/{model_id}/weights", response_class=Response, include_in_schema=False)
-def download_weights(model_id: str, session: Session, viewer: Viewer, settings: SettingsOf) -> Response:
+def download_weights(model_id: str, session: Session, viewer: Viewer, blobs: BlobsOf) -> Response:
     """The weights, as safetensors."""
     row = catalogue.get_model(session, viewer, model_id)
     sha256 = inventory.models(session, [row])[row.id].sha256
-    path = DiskBlobs(settings.blobs).path(sha256)
-    return Download(path, sha256=sha256, name=f"{row.id}.safetensors", media_type="application/octet-stream")
+    return Download(blobs, sha256=sha256, name=f"{row.id}.safetensors", media_type="application/octet-stream")

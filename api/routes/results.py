@@ -9,10 +9,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from api import schemas, streams, views
-from api.auth import DatabaseOf, Session, SettingsOf, Viewer, WaitingViewer
+from api.auth import BlobsOf, DatabaseOf, Session, Viewer, WaitingViewer
 from api.downloads import Download
 from api.problems import Problem
-from store.blobs import DiskBlobs
 from store.jobs import read, surroundings
 from store.lifecycle import TERMINAL
 
@@ -98,7 +97,7 @@ def show_report(
     request: Request,
     session: Session,
     viewer: Viewer,
-    settings: SettingsOf,
+    blobs: BlobsOf,
     *,
     format: Annotated[ReportFormat | None, Query(description="Else by `Accept`; JSON in doubt.")] = None,
 ) -> Response:
@@ -108,7 +107,7 @@ def show_report(
     for file in surroundings.files(session, job):
         if file.artifact.role == "report" and file.artifact.name == f"report.{chosen}":
             response = Download(
-                DiskBlobs(settings.blobs).path(file.artifact.sha256),
+                blobs,
                 sha256=file.artifact.sha256,
                 name=file.artifact.name,
                 media_type=file.artifact.media_type,

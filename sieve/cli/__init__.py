@@ -42,6 +42,7 @@ for command in (
     jobs.logs,
     jobs.queue,
     jobs.cancel,
+    jobs.delete,
     jobs.pause,
     jobs.resume,
     jobs.retry,

@@ -1,4 +1,4 @@
-"""`sieve jobs`, `show`, `logs`, `queue`, and what owners ask of a job: `cancel`, `pause`, `resume`, `retry`."""
+"""`sieve jobs`, `show`, `logs`, `queue`, what owners do to jobs: `cancel`, `pause`, `resume`, `retry`, `delete`."""
 
 from __future__ import annotations
 
@@ -120,6 +120,17 @@ cancel = _verb("cancel", "End jobs; of a study, all its jobs.", Job.cancel)
 pause = _verb("pause", "Let jobs stop at their next checkpoint.", Job.pause)
 resume = _verb("resume", "Let paused jobs go on from their checkpoints.", Job.resume)
 retry = _verb("retry", "Queue jobs again that failed or were cancelled.", Job.retry)
+
+
+@click.command()
+@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
+@with_terminal
+def delete(terminal: Terminal, job_ids: tuple[str, ...]) -> None:
+    """Forget ended jobs with all that they made; of a study, all its jobs."""
+    with terminal.client() as client:
+        for job_id in job_ids:
+            client.job(job_id).delete()
+            terminal.say(f"{job_id} is deleted")
 
 
 def _describe(terminal: Terminal, job: Job) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from store.artifacts import StoredFile, publish
+from store.artifacts import StoredFile, publish, publish_blobs
+from store.blobs import BlobStore
 from store.figures import to_json
 from store.jobs.renew import held
 from store.jobs.transition import decide, move, settle, settle_study
@@ -23,14 +24,17 @@ def succeed(
     fence: int,
     *,
     figures: Mapping[str, Any],
-    files: Iterable[StoredFile],
+    files: Sequence[StoredFile],
+    blobs: BlobStore,
     taken: Json | None = None,
 ) -> None:
     """The attempt did its job: publish what it made, let go what waited for it. `taken` as in `store.tables.Job`.
 
     Raises:
         LeaseLost: the attempt no longer holds the job.
+        BlobMissing: a file must be put again.
     """
+    publish_blobs(session, blobs, ((file.sha256, file.size) for file in files))
     decide(session)
     job = held(session, job_id, fence)
     publish(session, job, files)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from store import events
 from store.artifacts import publish_blobs
+from store.blobs import BlobStore
 from store.errors import LeaseLost
 from store.fairness import INTO_THE_BOOKS
 from store.lifecycle import State
@@ -131,10 +132,17 @@ def record(
         session.execute(statement.on_conflict_do_update(index_elements=["job_id", "name", "step"], set_=replace))
 
 
-def add_checkpoint(session: Session, job_id: str, fence: int, *, step: int, sha256: str, size: int) -> None:
-    """Make a blob the job's newest checkpoint, and let go of all but the last two. Raises `LeaseLost`."""
+def add_checkpoint(
+    session: Session, job_id: str, fence: int, *, step: int, sha256: str, size: int, blobs: BlobStore
+) -> None:
+    """Make a blob the job's newest checkpoint, and let go of all but the last two.
+
+    Raises:
+        LeaseLost: the attempt no longer holds the job.
+        BlobMissing: the file must be put again.
+    """
+    publish_blobs(session, blobs, [(sha256, size)])
     job = held(session, job_id, fence)
-    publish_blobs(session, [(sha256, size)])
     furthest = session.scalar(select(func.max(JobCheckpoint.step)).where(JobCheckpoint.job_id == job_id))
     if furthest is None or step > furthest:
         job.failures = 0  # further than ever before: what went wrong until here is behind it

@@ -177,7 +177,11 @@ def _write(session: Session, jobs: list[tuple[Job, list[str]]]) -> None:
     succeeded: set[str] = set()
     if outside:
         decide(session)  # from here on none of them ends
-        for id, state in session.execute(select(Job.id, Job.state).where(Job.id.in_(outside))):
+        found = {row.id: row.state for row in session.execute(select(Job.id, Job.state).where(Job.id.in_(outside)))}
+        for id in outside:
+            state = found.get(id)
+            if state is None:
+                raise SpecRefused("", f"{id} was deleted meanwhile")
             if state in TERMINAL and state != State.SUCCEEDED:
                 raise SpecRefused("", f"{id} ended {state} meanwhile")
             if state == State.SUCCEEDED:

@@ -23,24 +23,43 @@ from store.tables import Artifact, Blob, Job, JobCheckpoint
 from tests.hand import Hand
 from tests.jobs import STUDY, events, look, parts, person, states, submitted
 
-Write = Callable[[Session, str, int], Any]
+Write = Callable[[Session, str, int, DiskBlobs], Any]
 REASON = {"code": "killed", "message": "killed"}
 WRITES: dict[str, Write] = {
-    "renew": lambda session, id, fence: renew.renew(session, id, fence, lease_seconds=9),
-    "record": lambda session, id, fence: renew.record(session, id, fence, points=[("loss", 1, 1.0)]),
-    "checkpoint": lambda session, id, fence: renew.add_checkpoint(session, id, fence, step=1, sha256="a", size=1),
-    "drop": lambda session, id, fence: renew.drop_checkpoint(session, id, fence, (1, 1)),
-    "succeed": lambda session, id, fence: finish.succeed(session, id, fence, figures={}, files=[MODEL]),
-    "fail": lambda session, id, fence: finish.fail(session, id, fence, **REASON),
-    "crash": lambda session, id, fence: finish.crash(session, id, fence, **REASON, max_failures=1),
-    "release": lambda session, id, fence: finish.release(session, id, fence, **REASON),
+    "renew": lambda session, id, fence, _: renew.renew(session, id, fence, lease_seconds=9),
+    "record": lambda session, id, fence, _: renew.record(session, id, fence, points=[("loss", 1, 1.0)]),
+    "checkpoint": lambda session, id, fence, blobs: renew.add_checkpoint(
+        session, id, fence, step=1, **_stored(blobs, b"1"), blobs=blobs
+    ),
+    "drop": lambda session, id, fence, _: renew.drop_checkpoint(session, id, fence, (1, 1)),
+    "succeed": lambda session, id, fence, blobs: finish.succeed(session, id, fence, **_made(blobs)),
+    "fail": lambda session, id, fence, _: finish.fail(session, id, fence, **REASON),
+    "crash": lambda session, id, fence, _: finish.crash(session, id, fence, **REASON, max_failures=1),
+    "release": lambda session, id, fence, _: finish.release(session, id, fence, **REASON),
 }
-MODEL = StoredFile("model.safetensors", "model", "application/octet-stream", "5" * 64, 7)
+
+
+def _stored(blobs: DiskBlobs, data: bytes) -> dict[str, Any]:
+    source = blobs.root.parent / "source"
+    source.write_bytes(data)
+    sha256, size = blobs.put(source)
+    return {"sha256": sha256, "size": size}
+
+
+def _made(blobs: DiskBlobs) -> dict[str, Any]:
+    """What a training ends with."""
+    model = StoredFile("model.safetensors", "model", "application/octet-stream", **_stored(blobs, b"weights"))
+    return {"figures": {}, "files": [model], "blobs": blobs}
 
 
 @pytest.fixture
-def hand(database: Database, tmp_path: Path) -> Hand:
-    return Hand(database, DiskBlobs(tmp_path / "blobs"))
+def blobs(tmp_path: Path) -> DiskBlobs:
+    return DiskBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture
+def hand(database: Database, blobs: DiskBlobs) -> Hand:
+    return Hand(database, blobs)
 
 
 def take(database: Database, lease: float = 60) -> claim.Claim:
@@ -58,7 +77,7 @@ def sweep(database: Database, max_failures: int = 3) -> int:
 
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("lost", ["taken", "cancelled", "finished"])
-def test_who_lost_the_job_can_write_nothing(database: Database, name: str, lost: str) -> None:
+def test_who_lost_the_job_can_write_nothing(database: Database, blobs: DiskBlobs, name: str, lost: str) -> None:
     job = submitted(database, person(database, "ada"))
     first = take(database, lease=0 if lost == "taken" else 60)
     if lost == "taken":
@@ -70,21 +89,21 @@ def test_who_lost_the_job_can_write_nothing(database: Database, name: str, lost:
                 wish.cancel(session, session.get_one(Job, job.id))
                 finish.release(session, job.id, first.fence, **REASON)
             else:
-                finish.succeed(session, job.id, first.fence, figures={}, files=[MODEL])
+                finish.succeed(session, job.id, first.fence, **_made(blobs))
     before = look(database, job.id)
     with database.transaction() as session, pytest.raises(LeaseLost):
-        WRITES[name](session, job.id, first.fence)
+        WRITES[name](session, job.id, first.fence, blobs)
     after = look(database, job.id)
     assert (after.state, after.fence, after.last_event) == (before.state, before.fence, before.last_event)
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_who_holds_the_job_can(database: Database, name: str) -> None:
+def test_who_holds_the_job_can(database: Database, blobs: DiskBlobs, name: str) -> None:
     """So that the test above can fail."""
     job = submitted(database, person(database, "ada"))
     taken = take(database)
     with database.transaction() as session:
-        WRITES[name](session, job.id, taken.fence)
+        WRITES[name](session, job.id, taken.fence, blobs)
 
 
 def test_success_publishes_and_lets_go_what_waited(database: Database, hand: Hand) -> None:
@@ -192,23 +211,26 @@ def test_releasing_is_free_and_follows_the_owners_wish(database: Database) -> No
                 wish.cancel(session, session.get_one(Job, job.id))
 
 
-def test_the_last_two_checkpoints_are_kept(database: Database) -> None:
+def test_the_last_two_checkpoints_are_kept(database: Database, blobs: DiskBlobs) -> None:
     job = submitted(database, person(database, "ada"))
+    saved: dict[int, dict[str, Any]] = {}
     for step in (1, 2, 3):
         fence = take(database).fence
         with database.transaction() as session:
-            renew.add_checkpoint(session, job.id, fence, step=step, sha256=f"{step}" * 64, size=step)
+            saved[step] = _stored(blobs, str(step).encode())
+            renew.add_checkpoint(session, job.id, fence, step=step, **saved[step], blobs=blobs)
             finish.release(session, job.id, fence, code="stopped", message="stopped")
     with database.transaction() as session:
         kept = materials(session, job.id, parse(job.spec)).checkpoints
-        assert kept == [(3, 3, "3" * 64), (2, 2, "2" * 64)]
+        assert kept == [(3, 3, saved[3]["sha256"]), (2, 2, saved[2]["sha256"])]
     taken = take(database)
     with database.transaction() as session:
         renew.drop_checkpoint(session, job.id, taken.fence, (3, 3))
-        renew.add_checkpoint(session, job.id, taken.fence, step=3, sha256="4" * 64, size=1)
+        again = _stored(blobs, b"4")
+        renew.add_checkpoint(session, job.id, taken.fence, step=3, **again, blobs=blobs)
         kept = materials(session, job.id, parse(job.spec)).checkpoints
-        assert kept == [(4, 3, "4" * 64), (2, 2, "2" * 64)]
-        finish.succeed(session, job.id, taken.fence, figures={}, files=[MODEL])
+        assert kept == [(4, 3, again["sha256"]), (2, 2, saved[2]["sha256"])]
+        finish.succeed(session, job.id, taken.fence, **_made(blobs))
         assert session.scalar(select(func.count()).select_from(JobCheckpoint)) == 0
         assert session.scalar(select(func.count()).select_from(Blob)) == 5
     assert [event.data["step"] for event in events(database, job.id, "checkpoint")] == [1, 2, 3, 3]

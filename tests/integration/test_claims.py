@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from store.database import Database
 from store.jobs import claim, finish, queue
-from tests.jobs import STUDY, TRAIN, look, parts, person, states, submitted
+from tests.jobs import NO_BLOBS, STUDY, TRAIN, look, parts, person, states, submitted
 
 EVERYTHING = ("cpu", "accelerator")
 
@@ -85,7 +85,7 @@ def test_a_slot_takes_its_sorts_and_short_ones_first(database: Database) -> None
             assert job.slot == "accelerator"
             job.produces = None
             session.merge(job)
-            finish.succeed(session, one.job_id, one.fence, figures=figures, files=[])
+            finish.succeed(session, one.job_id, one.fence, figures=figures, files=[], blobs=NO_BLOBS)
     submitted(database, ada, priority=1)
     assert one is not None
     assert one.kind == "report"

@@ -15,7 +15,7 @@ from store.errors import IllegalTransition
 from store.jobs import claim, finish, submit, wish
 from store.lifecycle import TERMINAL, State, legal
 from store.tables import Event, Job, Need, User
-from tests.jobs import STUDY, TRAIN, look, parts, person, states, submitted
+from tests.jobs import NO_BLOBS, STUDY, TRAIN, look, parts, person, states, submitted
 
 WISHES = {"cancel": wish.cancel, "pause": wish.pause, "resume": wish.resume, "retry": wish.retry}
 REASON = {"code": "killed", "message": "killed"}
@@ -28,7 +28,7 @@ def bring(session: Session, job: Job, state: str) -> None:
         assert taken is not None
         job.produces = None
         if state == "succeeded":
-            finish.succeed(session, job.id, taken.fence, figures={}, files=[])
+            finish.succeed(session, job.id, taken.fence, figures={}, files=[], blobs=NO_BLOBS)
         elif state == "failed":
             finish.fail(session, job.id, taken.fence, **REASON)
     elif state in ("paused", "cancelled"):
@@ -166,7 +166,7 @@ def happen(session: Session, ada: User, draw: random.Random) -> None:
         job = draw.choice(running)
         if what == "succeed":
             job.produces = None
-            finish.succeed(session, job.id, job.fence, figures={}, files=[])
+            finish.succeed(session, job.id, job.fence, figures={}, files=[], blobs=NO_BLOBS)
         elif what == "fail":
             finish.fail(session, job.id, job.fence, **REASON)
         elif what == "crash":
