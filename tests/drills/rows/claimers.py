@@ -12,6 +12,7 @@ from tests.drills.audit import Auditor
 from tests.drills.drill import Drill, Trial
 from tests.drills.forks import fork
 from tests.drills.stage import Stage
+from tests.jobs import NO_BLOBS
 from tests.plugins.rehearsal import RehearsalSpec
 
 CLAIMERS = 20
@@ -35,7 +36,7 @@ def _claim(database: Database, number: int) -> None:
         if taken is None:
             return
         with database.transaction() as session:
-            finish.succeed(session, taken.job_id, taken.fence, figures={}, files=())
+            finish.succeed(session, taken.job_id, taken.fence, figures={}, files=(), blobs=NO_BLOBS)
 
 
 DRILL = Drill(

@@ -19,6 +19,7 @@ from tests.drills.audit import Auditor
 from tests.drills.drill import Drill, Trial
 from tests.drills.forks import fork
 from tests.drills.stage import Stage
+from tests.jobs import NO_BLOBS
 from tests.plugins.rehearsal import RehearsalSpec
 
 ROUND = 100
@@ -63,7 +64,7 @@ def _part(session: Any, number: int, id: str, fence: int) -> None:
     elif number == 1:
         wish.cancel(session, session.get_one(Job, id))
     elif number == 2:
-        finish.succeed(session, id, fence, figures={}, files=())
+        finish.succeed(session, id, fence, figures={}, files=(), blobs=NO_BLOBS)
     elif number == 3:
         finish.crash(session, id, fence, code="killed", message="killed", max_failures=1)
     elif number == 4:
