@@ -354,3 +354,10 @@ class Status(Schema):
 
     status: Literal["ok"] = "ok"
     version: str
+
+
+class Readiness(Status):
+    """Can the service take jobs, and are there slots to run them?"""
+
+    slots: int
+    """Of workers that were heard of within a lease. None while the first worker warms up: jobs are taken, and wait."""

@@ -56,7 +56,7 @@ def _row(row: tables.Job, owner: str, parts: Sequence[Part]) -> dict[str, Any]:
         "name": row.name,
         "state": row.state,
         "status_reason": reason,
-        "progress": _study_progress(row, parts) if parts else _progress(row),
+        "progress": _study_progress(row, parts) if parts else progress(row),
         "labels": row.labels,
         "priority": row.priority,
         "owner": owner,
@@ -71,7 +71,7 @@ def _row(row: tables.Job, owner: str, parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def _child(part: Part) -> schemas.Child:
-    return schemas.Child(id=part.id, kind=part.kind, node=part.node, state=State(part.state), progress=_progress(part))
+    return schemas.Child(id=part.id, kind=part.kind, node=part.node, state=State(part.state), progress=progress(part))
 
 
 def _change(event: tables.Event) -> schemas.StateChange:
@@ -79,7 +79,8 @@ def _change(event: tables.Event) -> schemas.StateChange:
     return schemas.StateChange(state=data["to"], at=event.at, code=data.get("code"), message=data.get("message"))
 
 
-def _progress(job: tables.Job | Part) -> schemas.Progress | None:
+def progress(job: tables.Job | Part) -> schemas.Progress | None:
+    """How far a job has said that it is."""
     if job.progress is None:
         return None
     said = schemas.Progress.model_validate(job.progress)
@@ -102,8 +103,8 @@ def _study_progress(study: tables.Job, parts: Sequence[Part]) -> schemas.Progres
 def _hundredths(part: Part) -> int:
     if State(part.state) in TERMINAL:
         return 100
-    progress = _progress(part)
-    return 100 * min(progress.step, progress.total) // progress.total if progress and progress.total else 0
+    said = progress(part)
+    return 100 * min(said.step, said.total) // said.total if said and said.total else 0
 
 
 def event(row: tables.Event) -> schemas.Event:

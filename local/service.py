@@ -95,7 +95,7 @@ class Service:
         self.stop()
 
     def start(self) -> None:
-        """Start everything and wait until the API says that it is ready.
+        """Start everything and wait until the API says that it is ready, and that there are slots to run jobs.
 
         Raises:
             LocalError: something did not start; what had started was stopped.
@@ -108,7 +108,7 @@ class Service:
             self.key = self._first_admin()
             self.api = Kept("API", self._launch_api, self._say)
             self.worker = Kept("worker", self._launch_worker, self._say)
-            self._wait_until_ready(self.api.process)
+            self._wait_until_ready(self.api, self.worker)
         except BaseException:
             self.stop(drain_seconds=0)
             raise
@@ -176,20 +176,25 @@ class Service:
         self.home.write_private(self.home.key_file, key + "\n")
         return key
 
-    def _wait_until_ready(self, api: subprocess.Popen[bytes]) -> None:
+    def _wait_until_ready(self, *kept: Kept) -> None:
         until = time.monotonic() + READY_SECONDS
-        log = self.home.logs / "api.log"
         with httpx.Client(base_url=self.url, trust_env=False, timeout=10) as client:
             while True:
                 try:
-                    if client.get("/readyz").is_success:
+                    answer = client.get("/readyz")
+                    if answer.is_success and answer.json()["slots"]:
                         return
                 except httpx.TransportError:
                     pass
-                if api.poll() is not None:
-                    raise ServerFailed("The API", "did not start.", log)
+                for one in kept:
+                    if one.process.poll() is not None:
+                        raise ServerFailed(
+                            f"The {one.name}", "did not start.", self.home.logs / f"{one.name}.log".lower()
+                        )
                 if time.monotonic() > until:
-                    raise ServerFailed("The API", f"is not ready after {READY_SECONDS:.0f} s.", log)
+                    raise ServerFailed(
+                        "The API", f"is not ready after {READY_SECONDS:.0f} s.", self.home.logs / "api.log"
+                    )
                 time.sleep(0.05)
 
 

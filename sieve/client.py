@@ -138,6 +138,24 @@ class Client:
         """Every waiting job: its place, what is ahead, and why it waits."""
         return list(self.transport.json("GET", "/v1/queue")["data"])
 
+    def slots(self) -> list[dict[str, Any]]:
+        """Every slot of every living worker: what runs there, how its GPU is, and why it takes nothing."""
+        return list(self.transport.json("GET", "/v1/slots")["data"])
+
+    def hold(self, host: str, slot: str = "", *, drain: bool = False, reason: str = "") -> list[dict[str, Any]]:
+        """Keep a host, or one slot of it, from taking new work. For admins. Gives all holds.
+
+        Args:
+            drain: what runs there stops at its next checkpoint and goes on elsewhere; else it runs to its end.
+            reason: shown to everybody.
+        """
+        body = {"host": host, "slot": slot, "drain": drain, "reason": reason}
+        return list(self.transport.json("POST", "/v1/slots/hold", body=body)["data"])
+
+    def release(self, host: str, slot: str = "") -> list[dict[str, Any]]:
+        """Let a host, or one slot of it, take work again. For admins. Gives the holds that are left."""
+        return list(self.transport.json("POST", "/v1/slots/release", body={"host": host, "slot": slot})["data"])
+
     def presets(self) -> dict[str, dict[str, Any]]:
         """Presets of the study by name: what each is for, and its fields."""
         return {preset["name"]: preset for preset in self.transport.json("GET", "/v1/presets")["data"]}

@@ -6,6 +6,7 @@ A file of `$SIEVE_SECRETS_DIR` that is called like a variable (`database_url`) s
 from __future__ import annotations
 
 import os
+import platform
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,6 +57,14 @@ class Settings(BaseSettings):
     slot_threads: int = Field(default=1, ge=1)
     """Threads of a CPU slot. Fixed, so that results do not depend on the machine's size."""
 
+    host: str = Field(default_factory=platform.node, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    """What this host is called in lists of slots; two hosts of one installation need different names."""
+    foreign_mib: int = Field(default=1024, ge=0)
+    """A GPU of whose memory other programs hold more than this many MiB is left alone while they do."""
+    scratch_folder: Path | None = Field(default=None, validation_alias="SIEVE_SCRATCH")
+    """Where attempts write before they publish; `scratch` in the data folder where it is not given. Hosts that share a
+    data folder each give a local one."""
+
     @property
     def blobs(self) -> Path:
         """Where artifacts and checkpoints live, by their hash."""
@@ -63,8 +72,8 @@ class Settings(BaseSettings):
 
     @property
     def scratch(self) -> Path:
-        """Where attempts write before they publish; on the same filesystem as the blobs."""
-        return self.home / "scratch"
+        """Where attempts write before they publish."""
+        return self.scratch_folder or self.home / "scratch"
 
     @property
     def datasets(self) -> Path:

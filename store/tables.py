@@ -324,7 +324,8 @@ class Worker(Table):
     pid: Mapped[int]
     version: Mapped[str]
     slots: Mapped[Json]
-    """{"slots": [{"name": "cpu:0", "device": "cpu", "takes": ["accelerator"], "job": "job_…"}]}"""
+    """{"slots": [{"name": "cpu:0", "device": "cpu", "takes": ["accelerator"], "job": "job_…", "avoided": why or null,
+    "card": the GPU as `worker.cards.Card` or null}]}"""
     started_at: Mapped[datetime] = _created()
     seen_at: Mapped[datetime] = _created()
 
@@ -353,3 +354,18 @@ class MeasuredRates(Table):
     """`core.estimate.Rates`; null while they are being measured, and where that failed."""
     error: Mapped[str | None]
     begun_at: Mapped[datetime] = _created()
+
+
+class Hold(Table):
+    """A host, or one slot of it, takes nothing new until an admin releases it."""
+
+    __tablename__ = "holds"
+    host: Mapped[str] = mapped_column(primary_key=True)
+    slot: Mapped[str] = mapped_column(primary_key=True, server_default="")
+    """Such as `cuda:3`; empty for the whole host."""
+    drain: Mapped[bool]
+    """Does what runs there stop at its next checkpoint, to go on elsewhere?"""
+    reason: Mapped[str]
+    held_by: Mapped[str]
+    """Name of the admin."""
+    since: Mapped[datetime] = _created()

@@ -1,13 +1,16 @@
-"""The workers that there are, and their slots."""
+"""The workers that there are, their slots, and what an admin keeps from taking work."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from store.tables import Json, Worker
+from store.errors import NotFound
+from store.tables import Hold, Json, User, Worker
 
 
 def register(session: Session, worker_id: str, *, host: str, pid: int, version: str, slots: list[Json]) -> None:
@@ -34,3 +37,48 @@ def forget_silent(session: Session, seconds: float) -> None:
 def workers(session: Session) -> list[Worker]:
     """All workers, oldest first."""
     return list(session.scalars(select(Worker).order_by(Worker.id)))
+
+
+def living(session: Session, silence: float) -> list[Worker]:
+    """Workers that were heard of in the last `silence` seconds, oldest first."""
+    recent = Worker.seen_at >= func.now() - timedelta(seconds=silence)
+    return list(session.scalars(select(Worker).where(recent).order_by(Worker.id)))
+
+
+def ready(session: Session, silence: float) -> int:
+    """How many slots of living workers there are; a worker that still warms up has none."""
+    return sum(len(worker.slots["slots"]) for worker in living(session, silence))
+
+
+def hold(session: Session, admin: User, *, host: str, slot: str = "", drain: bool = False, reason: str) -> None:
+    """Keep a host, or one slot of it, from taking new work. Holding again changes how, and why. Ring the bell after.
+
+    Args:
+        drain: what runs there stops at its next checkpoint and goes back into the queue; else it runs to its end.
+
+    Raises:
+        NotFound: no worker has such a slot.
+    """
+    known = [worker for worker in workers(session) if worker.host == host]
+    if not known or (slot and not any(has["name"] == slot for worker in known for has in worker.slots["slots"])):
+        raise NotFound("slot", f"{host} {slot}".strip())
+    values = {"drain": drain, "reason": reason, "held_by": admin.name}
+    statement = insert(Hold).values(host=host, slot=slot, **values)
+    again = {**values, "since": func.now()}
+    session.execute(statement.on_conflict_do_update(index_elements=["host", "slot"], set_=again))
+
+
+def release(session: Session, *, host: str, slot: str = "") -> None:
+    """Let a host, or one slot of it, take work again. A host's hold also covers slots that are held by themselves."""
+    session.execute(delete(Hold).where(Hold.host == host, Hold.slot == slot))
+
+
+def holds(session: Session) -> dict[tuple[str, str], Hold]:
+    """All holds, by host and slot (empty: the whole host)."""
+    return {(row.host, row.slot): row for row in session.scalars(select(Hold).order_by(Hold.host, Hold.slot))}
+
+
+def hold_over(held: Mapping[tuple[str, str], Hold], host: str, slot: str) -> Hold | None:
+    """Which of these keeps a slot from taking work: a hold on it or on its host; of both, one that drains."""
+    here = [found for name in ("", slot) if (found := held.get((host, name)))]
+    return max(here, key=lambda one: one.drain, default=None)

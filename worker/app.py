@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 
@@ -13,9 +14,10 @@ from store.settings import Settings
 from store.wakeups import Bell
 from worker import processes
 from worker.bell import Listener
+from worker.cards import find_cards, usable
 from worker.children import Nursery
 from worker.ledger import Ledger
-from worker.slots import Slot, plan_slots
+from worker.slots import Slot, SlotPlan, plan_slots
 from worker.surveyor import Surveyor
 from worker.sweeper import Sweeper
 from worker.upkeep import Upkeep
@@ -39,8 +41,9 @@ class WorkerApp:
             worker_id=new_id("wrk"),
         )
         self._nursery = Nursery()
+        self._cards = find_cards()
         self._slots: list[Slot] = []
-        self._sweeper = Sweeper(self._ledger, self._slots, self._announce)
+        self._sweeper = Sweeper(self._ledger, self._slots, self._cards, self._announce)
         self._surveyor = Surveyor(self._ledger, self._slots, self._nursery)
         self._upkeep = Upkeep(self._ledger)
         self._asked_to_end = threading.Event()
@@ -48,6 +51,7 @@ class WorkerApp:
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then drain. A second signal ends at once."""
         processes.become_subreaper()
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # numbers as the driver's tools give them
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         settings = self._ledger.settings
@@ -63,13 +67,17 @@ class WorkerApp:
     def _on_nursery_ready(self) -> None:
         """The first time, the number of GPUs is known and slots can be made; later, they are only woken."""
         if not self._slots:
-            plans = plan_slots(self._ledger.settings, self._nursery.gpus)
-            self._slots += [Slot(plan, self._ledger, self._nursery, self._announce) for plan in plans]
+            plans = plan_slots(self._ledger.settings, self._nursery.gpus, usable(self._cards.look()))
+            self._slots += [self._slot(plan) for plan in plans]
             self._sweeper.sign()
             for slot in self._slots:
                 slot.start()
             _log.info("%s: ready with %s", self._ledger.worker_id, ", ".join(slot.name for slot in self._slots))
         self._wake()
+
+    def _slot(self, plan: SlotPlan) -> Slot:
+        ours = (self._ledger, self._nursery, self._cards)
+        return Slot(plan, *ours, announce=self._announce, changed=self._sweeper.nudge)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if self._asked_to_end.is_set():
@@ -89,6 +97,7 @@ class WorkerApp:
         _log.info("ended" if all(ended) else "ended with attempts that could not be given back")
 
     def _wake(self) -> None:
+        self._sweeper.nudge()
         for slot in self._slots:
             slot.wake()
         self._surveyor.wake()

@@ -3,7 +3,8 @@
 slot -> child   {"do": "run", ...} first; {"do": "stop", "why": "cancel" | "pause"}; {"do": "go_on"} to a checkpoint
 child -> slot   started, progress, metrics, log, resumed, damaged, checkpoint; at the end done, failed or stopped
 
-Or it measures a network for estimates: {"do": "measure", ...} first; started, and then measured or failed.
+Or it measures a network for estimates: {"do": "measure", ...} first; started, and then measured or failed. Or it tries
+its device out: {"do": "try", ...} first; then tried.
 """
 
 from __future__ import annotations
@@ -39,11 +40,26 @@ def main(pipe: Pipe) -> None:
     """Do the job that the first message describes, and say how it ended."""
     task = pipe.poll(None)
     assert task is not None
+    if task["visible"] is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = task["visible"]  # heard when CUDA starts, which it has not yet
+    if task["do"] == "try":
+        pipe.send({"say": "tried", "wrong": _try(torch.device(task["device"]))})
+        return
     pipe.send({"say": "started", "versions": {"python": platform.python_version(), "torch": torch.__version__}})
     try:
         pipe.send(_attempt(task, pipe) if task["do"] == "run" else _measure(task))
     except Closed:
         os._exit(1)  # nobody is left to tell
+
+
+def _try(device: torch.device) -> str | None:
+    """Compute something whose answer is known. What went wrong, or None."""
+    try:
+        ones = torch.ones(256, 256, device=device)
+        found = (ones @ ones).sum().item()
+    except RuntimeError as error:
+        return str(error).partition("\n")[0]
+    return None if found == 256**3 else f"256 x 256 x 256 is {found:.0f} there"
 
 
 def _attempt(task: Message, pipe: Pipe) -> Message:

@@ -30,6 +30,7 @@ _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THR
 """While the nursery imports; a child sets its own number of threads."""
 
 _SPAWN_SECONDS = 10.0
+_END_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +53,12 @@ class Child:
         """Signal the child and its whole group, unless it has ended."""
         if self.pid and not self.ended.is_set():
             processes.kill_group(self.pid, number)
+
+    def end(self) -> None:
+        """Kill it if it still runs, and wait until it is gone: only then is its memory free, on a GPU too."""
+        self.signal(signal.SIGKILL)
+        self.ended.wait(_END_SECONDS)
+        self.pipe.close()
 
 
 class Nursery:

@@ -50,6 +50,13 @@ def kill_children(spared: Collection[int]) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def descends(pid: int, ancestor: int) -> bool:
+    """Is a process below another one? False where it is gone, or cannot be seen from here."""
+    while pid > 1 and pid != ancestor:
+        pid = _parent(pid)
+    return pid == ancestor
+
+
 def kill_group(group: int, number: signal.Signals) -> None:
     """Signal every process of a group, if there is one left."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -62,15 +69,18 @@ def threads() -> int:
 
 
 def _children(parent: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                # The name, in parentheses, may hold anything; state and parent follow the last one.
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[1]) == parent:
-                    found.append(int(entry.name))
-    return found
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [pid for pid in pids if _parent(pid) == parent]
+
+
+def _parent(pid: int) -> int:
+    """0 where there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    # The name, in parentheses, may hold anything; state and parent follow the last one.
+    return int(stat.rpartition(")")[2].split()[1])
 
 
 def _prctl(option: int, value: int) -> None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import platform
 import shutil
-import signal
 import threading
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -37,7 +35,7 @@ class Surveyor:
         self._ledger = ledger
         self._slots = slots
         self._nursery = nursery
-        self._host = platform.node()
+        self._host = ledger.settings.host
         threads = ledger.settings.slot_threads
         self._software = f"feature-sieve {__version__}, torch {version('torch')}, {threads} threads"
         self._bell = threading.Event()
@@ -72,7 +70,7 @@ class Surveyor:
         place = self._free_place()
         if place is None or not self._nursery.ready:
             return False
-        here = {"host": self._host, "device": place.partition(":")[0]}
+        here = {"host": self._host, "device": place.device.partition(":")[0]}
         network = self._ledger.once(lambda session: estimates.take(session, software=self._software, **here))
         if network is None:
             return False
@@ -80,14 +78,12 @@ class Surveyor:
         self._ledger.surely(lambda session: estimates.record(session, network, rates=rates, error=error, **here))
         return True
 
-    def _free_place(self) -> str | None:
-        """A device for accelerator jobs that can be measured on now."""
-        described = [slot.describe() for slot in self._slots]
-        devices = [slot for slot in described if "accelerator" in slot["takes"]]
-        free = [slot["device"] for slot in devices if slot["device"] == "cpu" or slot["job"] is None]
-        return free[0] if free else None
+    def _free_place(self) -> Slot | None:
+        """A slot for accelerator jobs whose device can be measured now."""
+        slots = [slot for slot in self._slots if "accelerator" in slot.plan.takes]
+        return next((slot for slot in slots if slot.device == "cpu" or slot.free), None)
 
-    def _measured(self, network: Network, device: str) -> tuple[Json | None, str | None]:
+    def _measured(self, network: Network, place: Slot) -> tuple[Json | None, str | None]:
         """Rates, or why there are none."""
         scratch = self._ledger.settings.scratch / f"survey-{network.key}"
         scratch.mkdir(parents=True, exist_ok=True)
@@ -98,7 +94,7 @@ class Surveyor:
         task = {
             "do": "measure",
             "network": network.model_dump(mode="json"),
-            "device": device,
+            **place.sight,
             "threads": self._ledger.settings.slot_threads,
             "scratch": str(scratch),
         }
@@ -109,8 +105,7 @@ class Surveyor:
                 answer = child.pipe.poll(LONGEST_SECONDS)  # that it has started
                 answer = child.pipe.poll(LONGEST_SECONDS)
         finally:
-            child.signal(signal.SIGKILL)
-            child.pipe.close()
+            child.end()
             shutil.rmtree(scratch, ignore_errors=True)
         if answer is None or answer["say"] == "started":
             return None, f"its process ended, or did not answer within {LONGEST_SECONDS:g} s"

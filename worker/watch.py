@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import platform
 import select
 import shutil
 import signal
@@ -48,11 +47,15 @@ class Place(Protocol):
 
     @property
     def device(self) -> str:
-        """As torch names it."""
+        """Such as `cuda:3`."""
 
     @property
-    def draining(self) -> bool:
-        """Is the worker about to end?"""
+    def sight(self) -> Message:
+        """`visible`: what CUDA_VISIBLE_DEVICES is to be, None to leave it; `device`: as torch names it then."""
+
+    @property
+    def leaving(self) -> str | None:
+        """Why an attempt must stop at its next safe point, to go on elsewhere; None as long as it may stay."""
 
     def fileno(self) -> int:
         """Readable when something happened that is worth a look at the job's wish."""
@@ -90,6 +93,8 @@ class Watch:
         self._last_words: Message | None = None
         self._stop: _Stop | None = None
         self._wish: str | None = None
+        self.crashed: bool | None = None
+        """Did the attempt end in a way that a broken slot might explain? None where it says nothing about the slot."""
         self._renewed_at = self._tried_at = time.monotonic()
 
     def run(self) -> None:
@@ -125,8 +130,7 @@ class Watch:
             self._write()
             self._conclude(child)
         finally:
-            child.signal(signal.SIGKILL)
-            child.pipe.close()
+            child.end()
 
     def _task(self, given: Materials) -> Message:
         return {
@@ -143,7 +147,7 @@ class Watch:
                 for fence, step, sha256 in given.checkpoints
             ],
             "checkpoint_seconds": self._settings.checkpoint_seconds,
-            "device": self._place.device,
+            **self._place.sight,
             "threads": self._settings.slot_threads,
             "scratch": str(self._scratch),
             "data_folder": str(self._settings.datasets),
@@ -196,7 +200,7 @@ class Watch:
     def _press(self, child: Child) -> None:
         """Pass on a wish to stop; the longer it is not followed, the harsher."""
         now = time.monotonic()
-        why = self._wish or ("pause" if self._place.draining else None)
+        why = self._wish or ("pause" if self._place.leaving else None)
         if why is not None and (self._stop is None or (why == "cancel" and self._stop.why != "cancel")):
             child.pipe.send({"do": "stop", "why": why})
             grace = CANCEL_SECONDS if why == "cancel" else PAUSE_SECONDS
@@ -253,12 +257,14 @@ class Watch:
         elif words is not None and words["say"] == "failed":
             self._fail(words)
         elif words is not None or self._stop is not None:
-            self._give_back("stopped", "stopped because its worker ends" if self._place.draining else "stopped")
+            why = self._place.leaving
+            self._give_back("stopped", f"stopped because {why}" if why else "stopped")
         elif not child.ended.wait(_EXIT_SECONDS):
             self._crash("silent", "its process closed the pipe and did not end")
         elif child.status is None:
             self._give_back("nursery_gone", "the nursery died, and the attempt with it")
         elif child.status < 0:
+            self.crashed = True
             name = signal.Signals(-child.status).name
             hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
             self._crash(f"killed_by_{name.lower()}", f"its process was killed by {name}{hint}")
@@ -266,8 +272,9 @@ class Watch:
             self._crash("died", f"its process ended with status {child.status} and without a result")
 
     def _succeed(self, words: Message) -> None:
+        self.crashed = False
         outputs, blobs = words["outputs"], self._ledger.blobs
-        taken = words["taken"] | {"host": platform.node(), "device": self._place.device.partition(":")[0]}
+        taken = words["taken"] | {"host": self._settings.host, "device": self._place.device.partition(":")[0]}
 
         def record(stored: Sequence[tuple[str, int]]) -> None:
             files = [
@@ -298,6 +305,7 @@ class Watch:
     def _fail(self, words: Message) -> None:
         reason = {"code": words["code"], "message": words["message"]}
         if words["again"]:
+            self.crashed = words["code"] != "out_of_memory" or None
             self._crash(**reason)
         else:
             self._ledger.surely(lambda session: finish.fail(session, self._job, self._fence, **reason))

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 import sieve
 from api import schemas
-from api.auth import DatabaseOf
+from api.auth import DatabaseOf, SettingsOf
+from store import workers
 
 router = APIRouter(tags=["service"])
 
@@ -18,8 +19,8 @@ def healthz() -> schemas.Status:
 
 
 @router.get("/readyz")
-def readyz(database: DatabaseOf) -> schemas.Status:
-    """The process answers, and reaches its database; else 503."""
+def readyz(database: DatabaseOf, settings: SettingsOf) -> schemas.Readiness:
+    """The process answers, and reaches its database; else 503. Says also how many slots there are to run jobs."""
     with database.transaction() as session:
-        session.connection()
-    return schemas.Status(version=sieve.__version__)
+        slots = workers.ready(session, settings.lease_seconds)
+    return schemas.Readiness(version=sieve.__version__, slots=slots)

@@ -12,6 +12,7 @@ from rich.console import Console
 from sieve import __version__
 from sieve.cli import jobs, results, server
 from sieve.cli.login import login
+from sieve.cli.slots import slots
 from sieve.cli.submit import submit
 from sieve.cli.watch import watch
 from sieve.errors import ConfigurationError, NotAllowed, NotFound, Refused, SieveError, WaitTimeout
@@ -41,6 +42,7 @@ for command in (
     watch,
     jobs.logs,
     jobs.queue,
+    slots,
     jobs.cancel,
     jobs.delete,
     jobs.pause,

@@ -56,13 +56,20 @@ class Terminal:
         if not (self.json or self.quiet):
             self.err.print(text, style="dim", markup=False)
 
-    def rows(self, records: Iterable[Any], columns: Sequence[str], row: Callable[[Any], Sequence[Any]]) -> None:
+    def rows(
+        self,
+        records: Iterable[Any],
+        columns: Sequence[str],
+        row: Callable[[Any], Sequence[Any]],
+        *,
+        id_: Callable[[Any], str] = lambda record: record["job"] if isinstance(record, dict) else record.id,
+    ) -> None:
         """Records as a table, as JSON, or (quietly) as their ids."""
         if self.json:
             self.values([record if isinstance(record, dict) else record.to_dict() for record in records])
         elif self.quiet:
             for record in records:
-                click.echo(record["job"] if isinstance(record, dict) else record.id)
+                click.echo(id_(record))
         else:
             table = Table(box=None, header_style="bold", pad_edge=False)
             for column in columns:

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
-from store.lifecycle import TERMINAL
+from store.lifecycle import TERMINAL, State
 from store.tables import Artifact, Dataset, Event, Job, Json, Model, User
 
 
@@ -81,6 +81,13 @@ def input_hashes(session: Session, names: Collection[str]) -> dict[str, str]:
         for row in session.execute(query.where(or_(table.id.in_(names), table.job_id.in_(names)))):
             hashes |= {name: row.sha256 for name in (row.id, row.job_id) if name in names}
     return hashes
+
+
+def running(session: Session, job_ids: Collection[str | None]) -> dict[str, tuple[Job, str]]:
+    """Those of these jobs that run, each with its owner's name."""
+    query = select(Job, User.name).join(User, User.id == Job.owner_id)
+    query = query.where(Job.id.in_(filter(None, job_ids)), Job.state == State.RUNNING)
+    return {job.id: (job, owner) for job, owner in session.execute(query)}
 
 
 def artifacts(session: Session, ids: Collection[str]) -> dict[str, Artifact]:

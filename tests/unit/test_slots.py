@@ -36,6 +36,14 @@ def test_with_gpus_the_cpu_keeps_a_slot_for_short_jobs() -> None:
     assert [name for name, _, _ in slots(1, cpu_slots=2)] == ["cuda:0", "cpu:0", "cpu:1"]
 
 
+def test_a_slot_knows_its_card_where_the_driver_does() -> None:
+    settings = Settings(DATABASE_URL="x", REDIS_URL="x", home=Path("x"))
+    assert [plan.card for plan in plan_slots(settings, 2, ["GPU-a", "GPU-b"])] == ["GPU-a", "GPU-b", None]
+    assert [plan.card for plan in plan_slots(settings, 2, ["GPU-a"])] == [None, None, None], "PyTorch sees others"
+    some = settings.model_copy(update={"devices": "cuda:1"})
+    assert [plan.card for plan in plan_slots(some, 2, ["GPU-a", "GPU-b"])] == ["GPU-b", None]
+
+
 def test_progress_is_kept_whole_and_told_thinly(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(story.time, "monotonic", lambda: clock[0])
