@@ -56,26 +56,31 @@ def asking(place: Workplace) -> Iterator[dict[str, TestClient]]:
         yield {name: TestClient(visitor.app, headers={"Authorization": f"Bearer {key}"}) for name, key in keys.items()}
 
 
-def slots(client: TestClient) -> dict[str, dict[str, Any]]:
-    return {slot["name"]: slot for slot in client.get("/v1/slots").json()["data"]}
+def slots(client: TestClient, host: str) -> dict[str, dict[str, Any]]:
+    return {slot["name"]: slot for slot in client.get("/v1/slots").json()["data"] if slot["host"] == host}
 
 
-def shown(client: TestClient, name: str, state: str) -> dict[str, Any]:
+def shown(client: TestClient, host: str, name: str, state: str) -> dict[str, Any]:
     """The slot, once it is shown in this state."""
-    return eventually(lambda: slots(client)[name] if slots(client)[name]["state"] == state else None, 15)
+
+    def now() -> dict[str, Any] | None:
+        slot = slots(client, host)[name]
+        return slot if slot["state"] == state else None
+
+    return eventually(now, 15)
 
 
 def test_a_gpu_whose_memory_others_hold_is_avoided_and_said_so(
     place: Workplace, worker: subprocess.Popen[bytes], asking: dict[str, TestClient], driver: Driver
 ) -> None:
-    first = shown(asking["bob"], "cuda:0", "avoided")
+    first = shown(asking["bob"], "gpu01", "cuda:0", "avoided")
     assert first["why"] == "others hold 29.3 of 80.0 GiB of its memory: process-1 (process 1)"
     assert (first["host"], first["card"]["name"], first["card"]["utilisation"]) == ("gpu01", "Card No. 0", 40)
     assert first["card"]["holders"][0]["foreign"]
     assert asking["bob"].get("/readyz").json()["slots"] == 3
     job = place.submit(steps=1)
     driver.cards("30000 1", "lost")
-    eventually(lambda: slots(asking["bob"])["cuda:1"]["why"] == "its GPU does not answer the driver", 10)
+    eventually(lambda: slots(asking["bob"], "gpu01")["cuda:1"]["why"] == "its GPU does not answer the driver", 10)
     assert look(place.database, job.id).state == "queued", "nobody takes it"
     place.cancel(job)
 
@@ -85,7 +90,9 @@ def test_a_slot_on_which_two_jobs_crashed_is_tried_out_and_takes_no_third(
 ) -> None:
     driver.cards("0 0", "lost")  # the first is free now, and there is no CUDA to compute with
     crashing = [place.submit(ending="segfault") for _ in range(2)]
-    why = eventually(lambda: said if "a trial fails: " in (said := slots(asking["bob"])["cuda:0"]["why"]) else None, 20)
+    why = eventually(
+        lambda: said if "a trial fails: " in (said := slots(asking["bob"], "gpu01")["cuda:0"]["why"]) else None, 20
+    )
     assert all(job.id in why for job in crashing)
     back = [look(place.database, job.id) for job in crashing]
     assert [(job.state, job.failures) for job in back] == [("queued", 1)] * 2, "no attempt was wasted on it"
@@ -103,26 +110,27 @@ def test_a_drained_slot_lets_its_job_go_on_elsewhere(
 ) -> None:
     job = place.submit(steps=60, seconds=0.1)
     eventually(lambda: events(place.database, job.id, "checkpoint"), 30)
-    (busy,) = [slot for slot in slots(asking["ada"]).values() if slot["job"] == job.id]
-    assert (busy["host"], busy["state"], busy["owner"]) == ("cpu01", "busy", "ada")
-    assert slots(asking["bob"])[busy["name"]]["job"] is None
-    where = {"host": "cpu01", "slot": busy["name"]}
+    name = look(place.database, job.id).place.partition("/")[2]  # type: ignore[union-attr]
+    busy = shown(asking["ada"], "cpu01", name, "busy")
+    assert (busy["job"], busy["owner"], busy["kind"]) == (job.id, "ada", "rehearsal")
+    assert slots(asking["bob"], "cpu01")[name]["job"] is None
+    where = {"host": "cpu01", "slot": name}
     assert asking["ada"].post("/v1/slots/hold", json=where).status_code == 403
     assert asking["root"].post("/v1/slots/hold", json={"host": "cpu01", "slot": "cpu:9"}).status_code == 404
     held = asking["root"].post("/v1/slots/hold", json={**where, "drain": True, "reason": "new fan"}).json()["data"]
-    assert [(one["slot"], one["by"], one["reason"]) for one in held] == [(busy["name"], "root", "new fan")]
+    assert [(one["slot"], one["by"], one["reason"]) for one in held] == [(name, "root", "new fan")]
 
     eventually(lambda: events(place.database, job.id, "resumed"), 20)
     started = [event.data["slot"] for event in events(place.database, job.id, "started")]
-    assert started[0] == busy["name"]
-    assert started[1] != busy["name"]
+    assert started[0] == name
+    assert started[1] != name
     assert look(place.database, job.id).failures == 0
     given_back = events(place.database, job.id, "state")[2].data
     assert (given_back["to"], given_back["message"]) == (
         "queued",
         f"stopped because cpu01 {busy['name']} is being drained: new fan",
     )
-    now = shown(asking["bob"], busy["name"], "held")
+    now = shown(asking["bob"], "cpu01", name, "held")
     assert (now["why"], now["hold"]["drain"]) == ("held by root: new fan", True)
     asking["root"].post("/v1/slots/release", json=where)
     place.cancel(job)
@@ -136,7 +144,7 @@ def test_a_held_host_ends_what_it_has_and_takes_nothing_new(
     asking["root"].post("/v1/slots/hold", json={"host": "cpu01"})
     second = place.submit(steps=1)
     assert place.until(first).state == "succeeded"
-    assert [slot["state"] for slot in slots(asking["bob"]).values() if slot["host"] == "cpu01"] == ["held", "held"]
+    assert [slot["state"] for slot in slots(asking["bob"], "cpu01").values()] == ["held", "held"]
     assert look(place.database, second.id).state == "queued"
     left = asking["root"].post("/v1/slots/release", json={"host": "cpu01"}).json()["data"]
     assert left == asking["bob"].get("/v1/slots/holds").json()["data"] == []
