@@ -91,7 +91,9 @@ def test_a_slot_on_which_two_jobs_crashed_is_tried_out_and_takes_no_third(
     driver.cards("0 0", "lost")  # the first is free now, and there is no CUDA to compute with
     crashing = [place.submit(ending="segfault") for _ in range(2)]
     why = eventually(
-        lambda: said if "a trial fails: " in (said := slots(asking["bob"], "gpu01")["cuda:0"]["why"]) else None, 20
+        lambda: said if "a trial fails: " in (said := slots(asking["bob"], "gpu01")["cuda:0"]["why"]) else None,
+        60,
+        place.log,
     )
     assert all(job.id in why for job in crashing)
     back = [look(place.database, job.id) for job in crashing]
