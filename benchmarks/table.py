@@ -54,7 +54,25 @@ class Benchmark:
     """Has the option `--images FOLDER`: an image folder to measure on, instead of planted images."""
 
 
-BENCHMARKS = (Benchmark("submit_to_running", (Figure("all.p50", at_most=100), Figure("all.p99", at_most=500))),)
+BENCHMARKS = (
+    Benchmark(
+        "attacks",
+        (
+            Figure("small.ratio", at_least=4.0, without_bf16=2.2),
+            Figure("small.ratio_uncompiled", at_least=3.4, without_bf16=2.2),
+            Figure("small.strength_gap", at_most=0.3),
+            Figure("small.loss_gap"),
+            Figure("resnet18.ratio", at_least=2.5, without_bf16=1.4),
+            Figure("resnet18.ratio_uncompiled"),
+            Figure("resnet18.strength_gap", at_most=0.3),
+            Figure("resnet18.loss_gap"),
+        ),
+        beside_peers=True,
+        takes_images=True,
+    ),
+    Benchmark("profile", (Figure("small.of_rate"), Figure("resnet18.of_rate"))),
+    Benchmark("submit_to_running", (Figure("all.p50", at_most=100), Figure("all.p99", at_most=500))),
+)
 """In the order in which they run."""
 
 

@@ -21,9 +21,9 @@ class Times:
     """Seconds of processor time of this process: what others do on the machine counts less here."""
 
 
-def in_turn(contestants: Round, rounds: int) -> dict[str, Times]:
-    """Run each contestant once, untimed, then `rounds` times in turn."""
-    for run in contestants.values():
+def in_turn(contestants: Round, rounds: int, *, warm: bool = True) -> dict[str, Times]:
+    """Run each contestant `rounds` times in turn; where `warm`, once untimed before that."""
+    for run in contestants.values() if warm else ():
         run()
     times = {name: Times() for name in contestants}
     for _ in range(rounds):
