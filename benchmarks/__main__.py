@@ -18,6 +18,9 @@ from pathlib import Path
 from benchmarks.record import FOLDER
 from benchmarks.table import BENCHMARKS, PEERS, Benchmark, table
 
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+"""As a worker's children have it (`worker.children`); the peers get it as well."""
+
 
 def run(benchmark: Benchmark, images: Path | None) -> bool:
     """Run one and leave its file; whether it ended well. What it prints goes to stderr."""
@@ -25,7 +28,7 @@ def run(benchmark: Benchmark, images: Path | None) -> bool:
     command += [*benchmark.options, "--out", str(FOLDER / f"{benchmark.name}.json")]
     if benchmark.takes_images and images is not None:
         command += ["--images", str(images)]
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    environment = {"OMP_NUM_THREADS": "1", **KEEP_MEMORY, **os.environ}
     return subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode == 0  # noqa: S603
 
 

@@ -71,6 +71,7 @@ BENCHMARKS = (
         takes_images=True,
     ),
     Benchmark("profile", (Figure("small.of_rate"), Figure("resnet18.of_rate"))),
+    Benchmark("forms", ()),
     Benchmark("submit_to_running", (Figure("all.p50", at_most=100), Figure("all.p99", at_most=500))),
 )
 """In the order in which they run."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from core.frozen import FrozenModel
 from core.losses import cross_entropy, margin, others
+from core.repeating import repeated
 from core.threat import Ball
 
 Objective = Callable[[Tensor], Tensor]
@@ -31,9 +34,13 @@ def pgd(objective: Objective, ball: Ball, start: Tensor, step_lengths: Sequence[
     # Laid out as networks compute, so that nothing is moved around on the way to and from them.
     ball = replace(ball, center=ball.center.contiguous(memory_format=torch.channels_last))
     z = start.contiguous(memory_format=torch.channels_last)
-    for length in step_lengths:
-        z = ball.step(z, gradient(objective, z), length)
+    for length, equal in groupby(step_lengths):
+        z = repeated(partial(_step, objective, ball, length), z, len(list(equal)))
     return z.contiguous()
+
+
+def _step(objective: Objective, ball: Ball, length: float, z: Tensor) -> Tensor:
+    return ball.step(z, gradient(objective, z), length)
 
 
 def gradient(objective: Objective, z: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def _try(device: torch.device) -> str | None:
 
 def _attempt(task: Message, pipe: Pipe) -> Message:
     began = time.monotonic()
-    torch.set_num_threads(task["threads"])
+    _set_up_torch(task)
     context = PipeContext(task, pipe)
     try:
         result = execute(parse(task["spec"]), _inputs(task["inputs"]), context)
@@ -91,9 +91,16 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
     return {"say": "done", "figures": dict(result.figures), "outputs": outputs, "taken": taken}
 
 
+def _set_up_torch(task: Message) -> None:
+    """For this process: it does one thing and ends."""
+    torch.set_num_threads(task["threads"])
+    torch.backends.cudnn.benchmark = True  # a job's batches are of few shapes
+    torch.backends.cudnn.allow_tf32 = False  # what is called fp32 is fp32
+
+
 def _measure(task: Message) -> Message:
     """What passes through a network take, for estimates."""
-    torch.set_num_threads(task["threads"])
+    _set_up_torch(task)
     network, device = Network.model_validate(task["network"]), torch.device(task["device"])
     try:
         rates = measure(network, device, Path(task["scratch"]))

@@ -29,6 +29,10 @@ SECRETS = frozenset(
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """While the nursery imports; a child sets its own number of threads."""
 
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+"""glibc keeps freed memory for the process. A step of an attack frees all that the next one needs: given back and
+fetched again page by page, that takes a fifth of the time of wide networks (docs/performance.md)."""
+
 _SPAWN_SECONDS = 10.0
 _END_SECONDS = 5.0
 _log = logging.getLogger(__name__)
@@ -151,7 +155,9 @@ class Nursery:
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "worker.nursery", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env={key: value for key, value in os.environ.items() if key not in SECRETS} | _ONE_THREAD,
+                env={key: value for key, value in os.environ.items() if key not in SECRETS}
+                | _ONE_THREAD
+                | _KEEP_MEMORY,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
