@@ -49,7 +49,7 @@ class Size:
 
 SIZES = {
     "small": Size(1024, 256, 20, 0.1, (64, 128, 256), standard=(5, 10_000), adversarial=(4, 10_000)),
-    "resnet18": Size(512, 128, 7, 0.3, (16, 32, 64), standard=(2, 2000), adversarial=(2, 1000)),
+    "resnet18": Size(512, 128, 5, 0.3, (16, 32, 64), standard=(2, 1500), adversarial=(2, 1000)),
 }
 
 

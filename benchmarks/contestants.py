@@ -62,8 +62,9 @@ class Counted(nn.Module):
         """As `core.frozen.FrozenModel` has it."""
         return self(x)  # type: ignore[no-any-return]
 
-    def _came_back(self, gradient: Tensor) -> None:
+    def _came_back(self, gradient: Tensor) -> Tensor:
         self.backwards += len(gradient)
+        return gradient.contiguous()  # as peers lay out images; ours come channels last
 
 
 def ours(view: FrozenModel | Counted, setting: Setting) -> Attack:

@@ -43,7 +43,7 @@ def test_lengths_that_change_are_taken_in_their_order() -> None:
     """Uphill of the sum of pixels, steps of linf: each pixel rises by the lengths of its steps."""
     x = torch.full((2, 1, 4, 4), 0.25)
     lengths = [0.125, 0.125, 0.0625, 0.125]
-    risen = pgd(lambda z: z.flatten(1).sum(1), Ball(NORMS["linf"], x), x, lengths)
+    risen = pgd(lambda z: (3 * z).flatten(1).sum(1), Ball(NORMS["linf"], x), x, lengths)
     assert torch.equal(risen, x + sum(lengths))
 
 
