@@ -72,6 +72,11 @@ BENCHMARKS = (
     ),
     Benchmark("profile", (Figure("small.of_rate"), Figure("resnet18.of_rate"))),
     Benchmark("forms", ()),
+    Benchmark(
+        "feature_matching",
+        (Figure("speedup", at_least=5), Figure("accuracy_gap", at_most=2), Figure("images.speedup.median")),
+        takes_images=True,
+    ),
     Benchmark("submit_to_running", (Figure("all.p50", at_most=100), Figure("all.p99", at_most=500))),
 )
 """In the order in which they run."""

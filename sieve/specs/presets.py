@@ -33,7 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "random_target_training": _DIGITS_TARGET_TRAINING,
         "deterministic_target_training": _DIGITS_TARGET_TRAINING,
         "adversarial_training": _DIGITS_TRAINING | {"adversary": _pgd(1.0) | {"random_start": True}},
-        "robust": {"steps": 300, "step_size": 0.1, "schedule": "linear"},
+        "robust": {"recipe": "fast"},
         "random_target": {"epsilon": 1.25},
         "deterministic_target": {"epsilon": 1.25},
         "evaluation": {"threats": [{"norm": "l2", "epsilons": [0.25, 0.5, 1.0]}]},
