@@ -70,6 +70,12 @@ BENCHMARKS = (
         beside_peers=True,
         takes_images=True,
     ),
+    Benchmark(
+        "adversarial_training",
+        (Figure("ratio", at_least=2.5), Figure("accuracy_gap", at_most=1)),
+        beside_peers=True,
+        takes_images=True,
+    ),
     Benchmark("profile", (Figure("small.of_rate"), Figure("resnet18.of_rate"))),
     Benchmark("forms", ()),
     Benchmark(

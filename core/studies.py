@@ -58,6 +58,8 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
     def at(role: str, row: str) -> str:
         return f"{seed}/{role}/{row}"
 
+    precision = {} if spec.precision is None else {"precision": spec.precision}
+
     def trained(row: str, recipe: TrainingRecipe, dataset: DatasetRef, *, permute_labels: bool = False) -> Node:
         fields = {name: getattr(recipe, name) for name in TrainingRecipe.model_fields}
         return Node(
@@ -67,7 +69,7 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
                 architecture=ArchitectureRef(name=spec.architecture.name, options=spec.architecture.options),
                 seed=training_seed(seed, row),
                 permute_labels=permute_labels,
-                precision=spec.precision,
+                **precision,
                 **fields,
             ),
         )
@@ -80,7 +82,7 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
                 dataset=spec.dataset,
                 model=ModelRef(name="@" + at("train", source)),
                 seed=seed,
-                precision=spec.precision,
+                **precision,
             ),
         )
 
@@ -96,7 +98,7 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
                 model=ModelRef(name="@" + at("train", row)),
                 readings=readings,
                 seed=seed,
-                precision=spec.precision,
+                **precision,
                 **fields,
             ),
         )

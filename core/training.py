@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.arithmetic import convolutions
 from core.augmentation import Augmentation
 from core.context import Context, Inputs, Output, Result
 from core.errors import Diverged
@@ -70,7 +71,8 @@ def train(spec: TrainSpec, inputs: Inputs, context: Context, *, planned: int | N
             context.progress("training", epoch, spec.epochs)
             x, y = augment(training.batch(batch), augmentation_draws), training.labels[batch]
             descent.begin(x, y, adversary_draws)
-            gradients, loss = state.at_once.fitting(descent.gradients, context)
+            with convolutions(spec.precision):
+                gradients, loss = state.at_once.fitting(descent.gradients, context)
             optimiser.step(gradients, spec.learning_rate * rates[step])
             state.average.end_step(step)
             total_loss += loss

@@ -53,8 +53,8 @@ class StudySpec(Spec):
     """Construction of D_det, from D."""
     evaluation: EvaluationRecipe
     """How every model is judged."""
-    precision: Precision = "exact"
-    """Arithmetic of attack and synthesis gradients in every job of the study."""
+    precision: Precision | None = None
+    """Arithmetic of attack and synthesis gradients in every job of the study; absent for each kind's own default."""
 
     @model_validator(mode="before")
     @classmethod
