@@ -97,7 +97,7 @@ class PlainLoop:
             for group in self._optimiser.param_groups:
                 group["lr"] = spec.learning_rate * self._rates[self._epoch * self._steps + step]
             self._optimiser.zero_grad()
-            nn.functional.cross_entropy(self.model(x), y).backward()
+            nn.functional.cross_entropy(self.model(x), y).backward()  # type: ignore[no-untyped-call]
             self._optimiser.step()
         self._epoch += 1
 
