@@ -49,6 +49,9 @@ JOBS: dict[str, Spec] = {
         attacks=ATTACKS,
         readings=(DatasetRef(name="@constructed"),),
     ),
+    "fast evaluation": EvaluateSpec(
+        dataset=SOME, model=MODEL, seed=3, threats=(Threat(epsilons=(0.5,)),), attacks=ATTACKS, precision="fast"
+    ),
 }
 
 
