@@ -41,9 +41,9 @@ from sieve.specs import PGD, AttackRef, DatasetRef, Threat, TrainSpec
 
 STRONG = tuple(
     AttackRef(name="pgd", options={"loss": loss, "steps": 20, "restarts": restarts, "relative_step": 0.15})
-    for loss, restarts in (("cross_entropy", 1), ("margin", 3))
+    for loss, restarts in (("cross_entropy", 1), ("margin", 2))
 )
-"""Every try on the margin after the first aims at another class."""
+"""The second try on the margin aims at the second best class."""
 
 
 def recipe(train: int, epochs: int, seed: int) -> TrainSpec:
@@ -203,9 +203,9 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="an image folder; planted images without")
     parser.add_argument("--out", type=Path, default=FOLDER / "adversarial_training.json")
     parser.add_argument("--cache", type=Path, default=FOLDER / "cache")
-    parser.add_argument("--train", type=int, default=1280, help="training images")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--test", type=int, default=1024, help="images to judge on")
+    parser.add_argument("--train", type=int, default=1024, help="training images")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--test", type=int, default=512, help="images to judge on")
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     found = subjects(asked.images, asked.cache)
