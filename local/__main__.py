@@ -13,6 +13,7 @@ from local.errors import LocalError
 from local.home import Home, default_home
 from local.migrations import difference
 from local.supervise import up
+from local.upkeep import fsck_command, gc_command
 from sieve.errors import SieveError
 from sieve.specs.presets import PRESETS
 
@@ -46,6 +47,8 @@ def demo_command(dataset: str, seed: int, out: Path) -> None:
     demo(dataset, seed, out.absolute())
 
 
+for command in (fsck_command, gc_command):
+    admin.add_command(command)
 main.add_command(admin)
 
 

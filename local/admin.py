@@ -23,7 +23,7 @@ from store import accounts
 from store.catalogue import register_folder
 from store.database import Database
 from store.errors import StoreError
-from store.settings import settings
+from store.settings import Settings, settings
 from store.tables import User
 from store.workers import workers as all_workers
 
@@ -84,17 +84,23 @@ def workers(here: bool) -> None:
 
 
 def database_url() -> str:
-    """The database of this server.
+    """The database of this server. Raises `LocalError` as `installation` does."""
+    return installation().database_url
+
+
+def installation() -> Settings:
+    """All settings of this server.
 
     Raises:
-        LocalError: none is configured, and no service runs on this machine's data folder.
+        LocalError: no database is configured, and no service runs on this machine's data folder.
     """
     if "DATABASE_URL" in os.environ or "SIEVE_SECRETS_DIR" in os.environ:
-        return settings().database_url
-    address = Home(default_home()).address()
+        return settings()
+    home = Home(default_home())
+    address = home.address()
     if address is None:
-        raise LocalError(f"no service runs on {default_home()}: start it with `sieve up`, or set DATABASE_URL")
-    return address.database_url
+        raise LocalError(f"no service runs on {home.path}: start it with `sieve up`, or set DATABASE_URL")
+    return Settings(DATABASE_URL=address.database_url, REDIS_URL=address.redis_url, home=home.path)
 
 
 def _user(session: Session, name: str) -> User:

@@ -164,3 +164,11 @@ def no_idempotency() -> None:
         return whole(*arguments, **{**options, "idempotency": None})
 
     submit.submit = every_time
+
+
+@of_worker
+def no_look_under_the_lock() -> None:
+    """A publisher trusts that what it has put is still there."""
+    from tests.drills.rows import garbage
+
+    garbage.SteppedBlobs.holds = lambda *_: True  # type: ignore[method-assign]
