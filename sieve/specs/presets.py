@@ -33,7 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "random_target_training": _DIGITS_TARGET_TRAINING,
         "deterministic_target_training": _DIGITS_TARGET_TRAINING,
         "adversarial_training": _DIGITS_TRAINING | {"adversary": _pgd(1.0) | {"random_start": True}},
-        "robust": {"recipe": "fast"},
+        "robust": {"recipe": "fast", "steps": 80},
         "random_target": {"epsilon": 1.25},
         "deterministic_target": {"epsilon": 1.25},
         "evaluation": {"threats": [{"norm": "l2", "epsilons": [0.25, 0.5, 1.0]}]},
@@ -43,7 +43,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architecture": {"name": "convnet", "options": {"widths": [16, 32, 32, 64], "strides": [1, 2, 2, 1]}},
         "training": _PLANTED_TRAINING,
         "adversarial_training": _PLANTED_TRAINING | {"epochs": 12, "adversary": _pgd(1.0)},
-        "robust": {"steps": 200, "step_size": 0.2, "schedule": "linear"},
+        "robust": {"recipe": "paper", "steps": 200, "step_size": 0.2, "schedule": "linear"},
         "random_target": {"epsilon": 0.25},
         "deterministic_target": {"epsilon": 0.25},
         "evaluation": {"threats": [{"norm": "l2", "epsilons": [0.1, 0.25, 0.5]}]},
@@ -55,7 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "random_target_training": _CIFAR_TRAINING | {"learning_rate": 0.01},
         "deterministic_target_training": _CIFAR_TRAINING | {"learning_rate": 0.1},
         "adversarial_training": _CIFAR_TRAINING | {"adversary": _pgd(0.5)},
-        "robust": {},
+        "robust": {"recipe": "paper"},
         "random_target": {"epsilon": 0.5},
         "deterministic_target": {"epsilon": 0.5},
         "evaluation": {"threats": [{"norm": "l2", "epsilons": [0.25, 0.5]}]},
@@ -70,7 +70,7 @@ PRESET_SUMMARIES: dict[str, str] = {
 
 
 def with_preset(values: dict[str, Any]) -> dict[str, Any]:
-    """Merge `values` over the preset that they name. Objects merge key by key; anything else replaces.
+    """Merge `values` over the preset that they name. Objects of one sort merge key by key; else the new replaces.
 
     Raises:
         ValueError: the preset does not exist.
@@ -83,6 +83,10 @@ def with_preset(values: dict[str, Any]) -> dict[str, Any]:
     return _merged(PRESETS[name], values)
 
 
+_SORTS = ("name", "recipe")
+"""Fields that say what the others mean: an object of another sort has nothing to inherit."""
+
+
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
@@ -92,7 +96,7 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         elif (
             isinstance(value, dict)
             and isinstance(below, dict)
-            and value.get("name", below.get("name")) == below.get("name")
+            and all(value.get(field, below.get(field)) == below.get(field) for field in _SORTS)
         ):
             merged[key] = _merged(below, value)
         else:

@@ -18,10 +18,10 @@ class RobustConstruction(Spec):
     method: Literal["robust"] = "robust"
     recipe: Literal["paper", "fast"] = "paper"
     """How the feature distance is made small. `paper`: l2-normalised gradient steps of given lengths; the last point.
-    `fast`: steps that choose their own length, and the nearest of the points passed; it comes as near as the paper's
-    1000 steps do, and promises none of its points."""
+    `fast`: steps that choose their own length, and the nearest of the points passed; on the sources tried it came as
+    near as the paper's 1000 steps in 35 to 200 gradients, by another path."""
     steps: int = Field(default=1000, ge=1, le=100_000)
-    """Gradients taken for each image; when absent 1000 in recipe `paper` and 80 in recipe `fast`."""
+    """Gradients taken for each image; when absent 1000 in recipe `paper` and 200 in recipe `fast`."""
     step_size: float = Field(default=0.1, gt=0, le=1000)
     """Length of the first step, in pixel values; recipe `paper` alone."""
     schedule: Literal["constant", "linear"] = "constant"
@@ -30,7 +30,7 @@ class RobustConstruction(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fast_takes_few_steps(cls, value: Any) -> Any:
-        return {"steps": 80} | value if isinstance(value, dict) and value.get("recipe") == "fast" else value
+        return {"steps": 200} | value if isinstance(value, dict) and value.get("recipe") == "fast" else value
 
     @model_validator(mode="after")
     def _fast_chooses_its_lengths(self) -> RobustConstruction:
