@@ -84,6 +84,7 @@ BENCHMARKS = (
         takes_images=True,
     ),
     Benchmark("submit_to_running", (Figure("all.p50", at_most=100), Figure("all.p99", at_most=500))),
+    Benchmark("estimates", (Figure("error.median"), Figure("error.p90"), Figure("memory_error.median"))),
 )
 """In the order in which they run."""
 

@@ -10,6 +10,7 @@ import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from core.seeding import generator
 from core.threat import NORMS, Ball
 from core.training import train
 from core.work import Network, PassKind
-from sieve.specs import PGD, ArchitectureRef, DatasetRef, TrainSpec
+from sieve.specs import PGD, ArchitectureRef, DatasetRef, Precision, TrainSpec
 
 SIZES = (16, 64, 256)
 """Images in a pass."""
@@ -42,13 +43,14 @@ def measure(network: Network, device: torch.device, scratch: Path) -> Rates:
     """
     bench = _Bench(network, device, scratch)
     base = bench.resident()
-    points: dict[PassKind, list[Point]] = {"train": [], "adversarial": [], "search": [], "read": []}
+    points: dict[PassKind, list[Point]] = {kind: [] for kind in get_args(PassKind)}
     steps = STEPS
     for images in SIZES:
         try:
             measured = {
                 "read": bench.reading(images, steps),
-                "search": bench.searching(images, steps),
+                "search": bench.searching(images, steps, network.precision),
+                "exact_search": bench.searching(images, steps, "exact"),
                 "train": bench.training(images, steps, None),
                 "adversarial": bench.training(images, steps, PGD(steps=1)),
             }
@@ -96,10 +98,10 @@ class _Bench:
 
         return self._per_pass(read, steps)
 
-    def searching(self, images: int, steps: int) -> tuple[float, int]:
+    def searching(self, images: int, steps: int, precision: Precision) -> tuple[float, int]:
         """Seconds and bytes of one step of an attack."""
         x, y = self._images(images)
-        view = FrozenModel(self.model, self._network.precision)
+        view = FrozenModel(self.model, precision)
         ball = Ball(NORMS["l2"], x, 0.5)
 
         def search(times: int) -> None:

@@ -16,12 +16,15 @@ from core.cards import ARCHITECTURES, ATTACKS, Catalogue, DatasetCard, ModelCard
 from core.registry import parse_options
 from sieve.specs import ArchitectureRef, EvaluateSpec, Precision, Spec, SynthesizeSpec, TrainSpec
 
-PassKind = Literal["train", "adversarial", "search", "read"]
+PassKind = Literal["train", "adversarial", "search", "exact_search", "read"]
 """`train`: one step of plain training. `adversarial`: one step on images attacked with one gradient. `search`: one
-step of an attack or a construction. `read`: one judged batch."""
+step of an attack or a construction, `exact_search` in fp32 whatever the precision. `read`: one judged batch."""
 
 BLOCK = 256
 """Images a block in synthesis and evaluation, as `core.images.BLOCK`."""
+
+REATTACKED = 512
+"""Images that an evaluation whose attacks search in reduced precision attacks again, as `core.reattack.SAMPLE`."""
 
 STILL_SEARCHED = {True: 0.6, False: 0.2}
 """Share of images that an evaluation's attacks still have to search on average, for a model that was trained on
@@ -151,6 +154,11 @@ def of_evaluation(spec: EvaluateSpec, catalogue: Catalogue) -> Work:
             Passes(kind="search", images=left, times=times * radii * gradients),
             Passes(kind="read", images=left, times=times * radii * reads),
         ]
+    if spec.precision == "fast" and spec.threats:
+        for size, times in _blocks(min(REATTACKED, images)):
+            left = max(1, round(share * size))
+            passes.append(Passes(kind="exact_search", images=left, times=times * radii * gradients))
+            passes.append(Passes(kind="read", images=left, times=times * radii * reads))
     readings = [catalogue.dataset(ref) for ref in spec.readings]
     for reading in readings:
         passes += [

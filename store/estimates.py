@@ -55,12 +55,12 @@ def of_plan(session: Session, planned: Plan) -> PlanEstimate:
     """Estimate all jobs of a plan; asks for networks that were not measured yet to be measured."""
     works = [job.work for job in planned.jobs] or [planned.work]
     networks = {work.network.key: work.network for work in works if isinstance(work, Work) and work.network}
-    place = _place(session)
+    place = place_of(session)
     if place is None:
         reason = "no worker is there to do it, or to measure how long it would take"
         return PlanEstimate(tuple(reason for _ in works), None, None, pending=False)
     _ask(session, networks)
-    rates, failed = _rates(session, place, set(networks))
+    rates, failed = rates_of(session, place, set(networks))
     past = _past(session, place)
     jobs = tuple(_one(work, rates, failed, past) for work in works)
     pending = bool(networks.keys() - rates.keys() - failed.keys())
@@ -101,7 +101,7 @@ _TAKE = text("""
 """)
 
 
-def _place(session: Session) -> Place | None:
+def place_of(session: Session) -> Place | None:
     """The sort of device of one host with the most slots for accelerator jobs; GPUs before processors."""
     slots: Counter[tuple[str, str]] = Counter()
     for worker in session.scalars(select(Worker)):
@@ -122,7 +122,7 @@ def _ask(session: Session, networks: Mapping[str, Network]) -> None:
     session.execute(asked.on_conflict_do_update(index_elements=["key"], set_={"asked_at": func.now()}))
 
 
-def _rates(session: Session, place: Place, keys: Collection[str]) -> tuple[dict[str, Rates], dict[str, str]]:
+def rates_of(session: Session, place: Place, keys: Collection[str]) -> tuple[dict[str, Rates], dict[str, str]]:
     """Rates by network, and why others could not be measured."""
     here = (MeasuredRates.host == place.host, MeasuredRates.device == place.device, MeasuredRates.key.in_(keys))
     rows = list(session.scalars(select(MeasuredRates).where(*here)))
@@ -143,7 +143,7 @@ def _past(session: Session, place: Place) -> list[Past]:
         for work, taken in rows
         if taken is not None and work is not None and (taken["host"], taken["device"]) == (place.host, place.device)
     ]
-    rates, _ = _rates(session, place, {work.network.key for work, _ in here if work.network is not None})
+    rates, _ = rates_of(session, place, {work.network.key for work, _ in here if work.network is not None})
     past = []
     for work, taken in here:
         key = None if work.network is None else work.network.key

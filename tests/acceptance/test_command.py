@@ -16,7 +16,9 @@ import pytest
 
 from sieve import Client
 from sieve.cli import run
+from store.database import Database
 from tests.hand import Hand
+from tests.rates import measured, worker_comes
 
 ROOT = Path(__file__).parent.parent.parent
 TRAIN = ("submit", "train", "--dataset", "digits", "--architecture", "convnet", "--epochs", "2")
@@ -79,6 +81,19 @@ def test_a_dry_run_submits_nothing(sieve: Command, client: Client) -> None:
     said = sieve("submit", "study", "--preset", "digits", "--seed", "3", "--dry-run")
     assert "3/synthesize/D_R" in said.out
     assert list(client.jobs()) == []
+
+
+def test_a_dry_run_says_what_a_study_takes(sieve: Command, database: Database) -> None:
+    worker_comes(database)
+    threading.Thread(target=measured, args=(database,)).start()
+    said = sieve("submit", "study", "--preset", "digits", "--dry-run")  # asks again until it is measured
+    lines = said.out.splitlines()
+    assert lines[0].split() == ["kind", "node", "time", "between", "memory", "disk"]
+    assert lines[1].split()[:2] == ["train", "0/train/D_adv"]
+    total = lines[-1].split()
+    assert total[0] == "total"
+    assert total[-1] == "MiB"
+    assert "on 2 free slots of desk (cpu)" in said.err
 
 
 def test_what_is_refused_names_field_and_option_and_exits_with_2(sieve: Command) -> None:

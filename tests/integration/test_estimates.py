@@ -6,47 +6,18 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from core.estimate import Point, Rates
-from core.work import Network
-from store import estimates, workers
 from store.database import Database
-from store.tables import Json
 from tests.hand import Hand
+from tests.rates import HERE, STEP, WEIGHTS, measured, take, worker_comes
 
 TRAIN = {"kind": "train", "dataset": "digits", "architecture": "convnet", "epochs": 2}
 STUDY = {"kind": "study", "preset": "digits"}
-HERE = {"host": "desk", "device": "cpu"}
-SLOTS: list[Json] = [{"name": f"cpu:{at}", "device": "cpu", "takes": ["accelerator"], "job": None} for at in range(2)]
-STEP = 0.01
 
 
 def dry(ada: TestClient, spec: Any) -> Any:
     answer = ada.post("/v1/jobs", params={"dry_run": True}, json=spec)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def worker_comes(database: Database) -> None:
-    with database.transaction() as session:
-        workers.register(session, "wrk_desk", host="desk", pid=1, version="0", slots=SLOTS)
-
-
-def take(database: Database, software: str = "first") -> Network | None:
-    with database.transaction() as session:
-        return estimates.take(session, software=software, **HERE)
-
-
-def measured(database: Database, error: str | None = None) -> None:
-    """A worker measures what was asked for: every pass takes `STEP`, whatever its size."""
-    network = take(database)
-    assert network is not None
-    points = tuple(Point(images=images, seconds=STEP, memory=1 << 20) for images in (16, 64))
-    rates = Rates(
-        passes=dict.fromkeys(("train", "adversarial", "search", "read"), points), base=1 << 28, weights=10_000
-    )
-    found = None if error else rates.model_dump(mode="json")
-    with database.transaction() as session:
-        estimates.record(session, network, rates=found, error=error, **HERE)
 
 
 def test_without_a_worker_there_is_no_estimate_and_nothing_is_waited_for(ada: TestClient) -> None:
@@ -68,7 +39,7 @@ def test_a_network_is_measured_once_and_then_known(ada: TestClient, database: Da
     steps = 2 * ((1437 - 144) // 64)
     assert abs(job["estimate"]["seconds"]["value"] - (0.1 + STEP * (steps + 2))) < 1e-6
     assert job["estimate"]["past_jobs"] == 0
-    assert job["estimate"]["disk_bytes"] == 10_000
+    assert job["estimate"]["disk_bytes"] == WEIGHTS
     assert plan["estimate"]["seconds"] == job["estimate"]["seconds"]
     assert (plan["estimate"]["host"], plan["estimate"]["device"], plan["estimate"]["slots"]) == ("desk", "cpu", 2)
     assert take(database, software="second") is not None, "other versions measure again"

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
-from core import images
+from core import images, reattack
 from core.cards import ATTACKS, AttackEntry, DatasetCard, ModelCard
 from core.context import Inputs, MemoryContext
 from core.estimate import ENOUGH, UNCORRECTED, Past, Point, Rates, by_rates, estimate, finished_after
 from core.measuring import SIZES, measure
 from core.run import execute
-from core.work import BLOCK, Network, Passes, Uncounted, Work, of_evaluation, of_synthesis, of_training
+from core.work import (
+    BLOCK,
+    REATTACKED,
+    Network,
+    Passes,
+    PassKind,
+    Uncounted,
+    Work,
+    of_evaluation,
+    of_synthesis,
+    of_training,
+)
 from sieve.specs import ArchitectureRef, DatasetRef, EvaluateSpec, ModelRef, Spec, SynthesizeSpec, TrainSpec
 
 DIGITS = DatasetCard((1, 8, 8), tuple("0123456789"), 1437, 360)
@@ -76,7 +88,7 @@ def test_a_construction_takes_its_steps_on_each_block_and_keeps_its_images() -> 
     passes = counted(work)
     assert (passes["search", BLOCK], passes["search", 1437 - 5 * BLOCK]) == (250, 50)
     assert 1437 * 64 * 4 < work.files_bytes < 1437 * (64 * 4 + 64)
-    assert BLOCK == images.BLOCK
+    assert (BLOCK, REATTACKED) == (images.BLOCK, reattack.SAMPLE)
 
 
 def test_an_evaluation_is_guessed_longer_for_a_robust_model() -> None:
@@ -161,7 +173,7 @@ def test_a_network_is_measured_with_the_code_of_jobs(tmp_path: Path) -> None:
     assert found.weights == sum(4 * count for count in (2, 4 * 9, 4, 4, 4, 4, 40, 10)) + 8, (
         "statistics, convolution, normalisation and its counter, head"
     )
-    for kind in ("train", "adversarial", "search", "read"):
+    for kind in get_args(PassKind):
         assert [point.images for point in found.passes[kind]] == list(SIZES)[: len(found.passes[kind])]
         assert all(point.seconds > 0 for point in found.passes[kind])
     assert by_rates(of_training(TrainSpec.model_validate(TRAINING), PLAIN), found).seconds > 0.1
