@@ -13,7 +13,7 @@ from store.jobs import submit
 
 
 class Range(Schema):
-    """An estimated value. In 8 of 10 past jobs that it rests on, the truth was between `low` and `high`."""
+    """An estimated value. Of 10 past jobs that it rests on, 8 were between `low` and `high`."""
 
     value: float
     low: float
@@ -29,7 +29,8 @@ class Estimate(Schema):
     disk_bytes: int | None = None
     """Of the files that it keeps."""
     past_jobs: int = 0
-    """Past jobs that it was corrected by. 0: there were too few, and the range is a factor of two either way."""
+    """Past jobs of its sort that it was corrected by. 0: there were too few, and the range is a guess: a factor of two,
+    of three for an evaluation, either way."""
     missing: str | None = None
     """Why there is no estimate."""
 

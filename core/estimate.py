@@ -18,8 +18,8 @@ from sieve.specs import Spec
 ENOUGH = 5
 """Past jobs that tell more than a guess."""
 
-UNCORRECTED = 2.0
-"""Without past jobs the range is from 1/this to this times what the rates say."""
+UNSURE_MEMORY = 1.5
+"""Without past jobs of its group, a job may well take so many times more or less memory."""
 
 
 class Point(Spec):
@@ -92,7 +92,7 @@ class Estimate:
     files: int
     """Bytes of files that it keeps."""
     past: int
-    """Jobs that it was corrected by; 0: none were alike."""
+    """Jobs of its own sort that it was corrected by, and that the ranges are of; 0: there were too few."""
 
 
 def by_rates(work: Work, rates: Rates | None) -> Taken:
@@ -108,9 +108,11 @@ def estimate(work: Work, rates: Rates | None, past: Sequence[Past]) -> Estimate:
     """What a job will take, by the rates and by past jobs."""
     plain = by_rates(work, rates)
     alike = _alike(work, past)
+    told = alike or (past if len(past) >= ENOUGH else ())
+    unsure = None if alike else work.unsure
     return Estimate(
-        seconds=_spread([job.seconds for job in alike]).times(plain.seconds),
-        memory=_spread([job.memory for job in alike]).times(plain.memory),
+        seconds=_spread([job.seconds for job in told], unsure).times(plain.seconds),
+        memory=_spread([job.memory for job in told], None if alike else UNSURE_MEMORY).times(plain.memory),
         files=work.files_bytes + work.models * (0 if rates is None else rates.weights),
         past=len(alike),
     )
@@ -137,18 +139,21 @@ def finished_after(jobs: Iterable[tuple[str, Sequence[str], float]], slots: int)
 
 
 def _alike(work: Work, past: Sequence[Past]) -> Sequence[Past]:
-    """Past jobs to learn from: of this group with this network, else of this group, else all; else none."""
+    """Past jobs of this group: with this network, else with any; none where they are too few."""
     key = None if work.network is None else work.network.key
     group = [job for job in past if job.group == work.group]
     same = [job for job in group if job.network == key]
-    return next((jobs for jobs in (same, group, past) if len(jobs) >= ENOUGH), ())
+    return next((jobs for jobs in (same, group) if len(jobs) >= ENOUGH), ())
 
 
-def _spread(ratios: Sequence[float]) -> Range:
-    if not ratios:
-        return Range(1.0, 1 / UNCORRECTED, UNCORRECTED)
+def _spread(ratios: Sequence[float], unsure: float | None) -> Range:
+    """Median, 10th and 90th percentile. With `unsure`, the ratios are of jobs of other sorts: their median corrects,
+    and the range is from 1/`unsure` to `unsure` times it."""
+    middle = median(ratios) if ratios else 1.0
+    if unsure is not None:
+        return Range(middle, middle / unsure, middle * unsure)
     cuts = quantiles(ratios, n=10, method="inclusive")
-    return Range(median(ratios), cuts[0], cuts[-1])
+    return Range(middle, cuts[0], cuts[-1])
 
 
 def _at(points: Sequence[tuple[int, float]], images: int) -> float:

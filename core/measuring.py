@@ -8,19 +8,21 @@ from __future__ import annotations
 import ctypes
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import get_args
 
 import torch
 from torch import Tensor
 
+from core.arithmetic import convolutions
 from core.context import Inputs, MemoryContext, StoredDataset
 from core.estimate import Point, Rates
 from core.frozen import FrozenModel
 from core.images import Images, save_dataset
 from core.models import Classifier, new_classifier
 from core.pgd import PGDAttack
+from core.repeating import RECORDED_FROM
 from core.seeding import generator
 from core.threat import NORMS, Ball
 from core.training import train
@@ -41,31 +43,38 @@ def measure(network: Network, device: torch.device, scratch: Path) -> Rates:
     Raises:
         OutOfMemoryError: not even the smallest passes fit.
     """
-    bench = _Bench(network, device, scratch)
+    with convolutions("exact"):  # as `core.run` has it
+        return _measured(_Bench(network, device, scratch))
+
+
+def _measured(bench: _Bench) -> Rates:
     base = bench.resident()
-    points: dict[PassKind, list[Point]] = {kind: [] for kind in get_args(PassKind)}
+    passes: dict[PassKind, Callable[[int, int], tuple[float, int]]] = {
+        "read": bench.reading,
+        "search": partial(bench.searching, precision=bench.network.precision),
+        "exact_search": partial(bench.searching, precision="exact"),
+        "train": partial(bench.training, adversary=None),
+        "adversarial": partial(bench.training, adversary=PGD(steps=1)),
+    }
+    points = {kind: tuple(_growing(measured)) for kind, measured in passes.items()}
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in bench.model.state_dict().values())
+    return Rates(passes=points, base=base, weights=weights)
+
+
+def _growing(measured: Callable[[int, int], tuple[float, int]]) -> Iterator[Point]:
+    """One kind of pass at growing sizes. `measured` gives seconds and bytes, from images and from passes to make."""
     steps = STEPS
     for images in SIZES:
         try:
-            measured = {
-                "read": bench.reading(images, steps),
-                "search": bench.searching(images, steps, network.precision),
-                "exact_search": bench.searching(images, steps, "exact"),
-                "train": bench.training(images, steps, None),
-                "adversarial": bench.training(images, steps, PGD(steps=1)),
-            }
+            seconds, memory = measured(images, steps)
         except torch.OutOfMemoryError:
             if images == SIZES[0]:
                 raise
-            break
-        for kind, (seconds, memory) in measured.items():
-            points[kind].append(Point(images=images, seconds=seconds, memory=memory))  # type: ignore[index]
-        longest = max(seconds for seconds, _ in measured.values())
-        if longest > LONG_SECONDS and images != SIZES[0]:
-            break
-        steps = max(2, min(STEPS, int(LONG_SECONDS / longest)))
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in bench.model.state_dict().values())
-    return Rates(passes={kind: tuple(found) for kind, found in points.items()}, base=base, weights=weights)
+            return
+        yield Point(images=images, seconds=seconds, memory=memory)
+        if seconds > LONG_SECONDS and images != SIZES[0]:
+            return
+        steps = max(2, min(STEPS, int(LONG_SECONDS / seconds)))
 
 
 def peak_memory(device: torch.device) -> int:
@@ -80,7 +89,7 @@ class _Bench:
     """A fresh network, images of noise, a clock and a look at the memory."""
 
     def __init__(self, network: Network, device: torch.device, scratch: Path) -> None:
-        self._network, self._device, self._scratch = network, device, scratch
+        self.network, self._device, self._scratch = network, device, scratch
         self._reference = ArchitectureRef(name=network.architecture, options=network.options)
         channels = network.shape[0]
         mean, std = torch.full((channels,), 0.5), torch.full((channels,), 0.25)
@@ -108,13 +117,14 @@ class _Bench:
             draws = generator(0, "measuring", device=self._device)
             PGDAttack("cross_entropy", times, 0.1).perturb(view, y, ball, 0, draws)
 
-        return self._per_pass(search, steps)
+        # On a GPU long runs of equal steps are recorded: so they are measured.
+        return self._per_pass(search, steps if self._device.type == "cpu" else 2 * RECORDED_FROM)
 
     def training(self, images: int, steps: int, adversary: PGD | None) -> tuple[float, int]:
         """Seconds and bytes of one step of training: the second epoch of a training of two, by its own account."""
         x, y = self._images(steps * images)
         path = self._scratch / "measuring.safetensors"
-        classes = tuple(str(label) for label in range(self._network.classes))
+        classes = tuple(str(label) for label in range(self.network.classes))
         save_dataset(path, Images(x.cpu(), y.cpu()), classes)
         spec = TrainSpec(
             dataset=DatasetRef(name="measuring"),
@@ -125,7 +135,7 @@ class _Bench:
             adversary=adversary,
             validation_fraction=0,
             select="last",
-            precision=self._network.precision,
+            precision=self.network.precision,
         )
         context = _Clock(self._scratch / "training", self._device, self.now)
         before = self._forget()
@@ -157,8 +167,8 @@ class _Bench:
 
     def _images(self, count: int) -> tuple[Tensor, Tensor]:
         draws = generator(0, "measuring")
-        x = torch.rand(count, *self._network.shape, generator=draws)
-        return x.to(self._device), (torch.arange(count) % self._network.classes).to(self._device)
+        x = torch.rand(count, *self.network.shape, generator=draws)
+        return x.to(self._device), (torch.arange(count) % self.network.classes).to(self._device)
 
     def _forget(self) -> int:
         """Forget the peak so far; bytes held now."""

@@ -79,6 +79,8 @@ class Work(Spec):
     """Of files that are kept, weights not counted."""
     models: int = 0
     """Models that are kept."""
+    unsure: float = 2.0
+    """Without past jobs of its group, it may well take so many times more or less."""
 
 
 def of_training(spec: TrainSpec, catalogue: Catalogue) -> Work:
@@ -170,6 +172,7 @@ def of_evaluation(spec: EvaluateSpec, catalogue: Catalogue) -> Work:
         network=_network_of(model, spec.precision),
         passes=tuple(passes),
         images_bytes=(images + _known(dataset.train_images)) * _image_bytes(dataset) + held,
+        unsure=3.0,
         files_bytes=images * (4 + len(spec.noise) + radii * len(spec.attacks)),
     )
 

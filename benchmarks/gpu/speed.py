@@ -1,7 +1,7 @@
 """The speed figures on one device: matrix rate, attacks, adversarial training, feature matching.
 
 Every time is taken with the device idle before and after. Peers are those that can be imported; the others are named
-with the reason.
+with the reason. They compute as torch does by its own default: convolutions in TF32. Judged is in fp32.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.call import Call, say
 from benchmarks.gpu.images import NAME
+from core.arithmetic import convolutions
 from core.constructions import Source
 from core.context import Inputs
 from core.frozen import FrozenModel
@@ -52,8 +53,7 @@ def attacks(call: Call, depth: int) -> dict[str, Any]:
     model = call.load(_trained(call, depth))
     count, steps = (16, 2) if call.tiny else (2048, 20)
     x, y = _test_images(call, count)
-    with torch.no_grad():
-        right = (torch.cat([model(part).argmax(1) for part in torch.split(x, 256)]) == y).float().mean().item()
+    right = _judged(model, x, y)["robust"] / 100
     view = FrozenModel(model, "fast")
     epsilon = _halving_epsilon(model, view, x[:512], y[:512], right)
     contestants: dict[str, Attack] = {"ours": _ours(view, epsilon, steps)}
@@ -155,7 +155,7 @@ def feature_matching(call: Call) -> dict[str, Any]:
     steps), `fast` as a job runs it.
     """
     model = call.load(_trained(call, 18))
-    source = Source(model, FrozenModel(model, "exact"))
+    source = Source(model, FrozenModel(model, "fast"))
     images = call.splits.train.select(slice(16 if call.tiny else 512)).to(call.device)
     all_steps = 4 if call.tiny else 1000
 
@@ -166,7 +166,8 @@ def feature_matching(call: Call) -> dict[str, Any]:
         )
         began = call.clock()
         classes, at_once = len(call.splits.classes), len(images)
-        block = construct(spec, source, images, number=0, classes=classes, at_once=at_once)
+        with convolutions("exact"):
+            block = construct(spec, source, images, number=0, classes=classes, at_once=at_once)
         return call.clock() - began, block["feature_distance"].mean().item()
 
     made(steps=2)
@@ -297,6 +298,7 @@ def _batched(attack: Attack, x: Tensor, y: Tensor, batch: int) -> Tensor:
     return torch.cat([attack(x[at : at + batch], y[at : at + batch]) for at in range(0, len(x), batch)])
 
 
+@convolutions("exact")
 @torch.no_grad()
 def _judged(model: Classifier, z: Tensor, y: Tensor) -> dict[str, float]:
     """By the plain fp32 model: percent still read right, mean cross-entropy."""

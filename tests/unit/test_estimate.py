@@ -11,7 +11,7 @@ import torch
 from core import images, reattack
 from core.cards import ATTACKS, AttackEntry, DatasetCard, ModelCard
 from core.context import Inputs, MemoryContext
-from core.estimate import ENOUGH, UNCORRECTED, Past, Point, Rates, by_rates, estimate, finished_after
+from core.estimate import ENOUGH, Past, Point, Rates, by_rates, estimate, finished_after
 from core.measuring import SIZES, measure
 from core.run import execute
 from core.work import (
@@ -147,7 +147,7 @@ def work(group: str = "train", network: Network | None = NETWORK) -> Work:
 def test_without_past_jobs_the_range_is_wide_and_says_so() -> None:
     found = estimate(work(), rates((16, 0.2)), [])
     assert (found.seconds.value, found.past) == (pytest.approx(3.0), 0)
-    assert found.seconds.high / found.seconds.value == found.seconds.value / found.seconds.low == UNCORRECTED
+    assert (found.seconds.low, found.seconds.high) == pytest.approx((1.5, 6.0))
     assert found.files == 14
 
 
@@ -157,7 +157,9 @@ def test_past_jobs_of_its_own_sort_correct_an_estimate() -> None:
     found = estimate(work(), rates((16, 0.2)), [*strangers, *alike])
     assert found.past == ENOUGH
     assert (found.seconds.low, found.seconds.value, found.seconds.high) == pytest.approx((3.12, 3.6, 4.08))
-    assert estimate(work("evaluate"), rates((16, 0.2)), [*strangers, *alike]).past == 55, "else by all"
+    other = estimate(work("evaluate"), rates((16, 0.2)), [*strangers, *alike])
+    assert other.past == 0
+    assert (other.seconds.low, other.seconds.value, other.seconds.high) == pytest.approx((13.5, 27.0, 54.0))
 
 
 def test_a_graph_ends_with_its_longest_way_through_the_slots() -> None:
