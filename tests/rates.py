@@ -28,10 +28,12 @@ def take(database: Database, software: str = "first") -> Network | None:
 
 
 def measured(database: Database, error: str | None = None) -> None:
-    """Measure the network that was asked for, or fail to; wait until somebody asks."""
-    network = eventually(lambda: take(database), 30)
+    """Measure every network that was asked for, or fail to; wait until somebody asks."""
+    network: Network | None = eventually(lambda: take(database), 30)
     points = tuple(Point(images=images, seconds=STEP, memory=1 << 20) for images in (16, 64))
     rates = Rates(passes=dict.fromkeys(get_args(PassKind), points), base=1 << 28, weights=WEIGHTS)
     found = None if error else rates.model_dump(mode="json")
-    with database.transaction() as session:
-        estimates.record(session, network, rates=found, error=error, **HERE)
+    while network is not None:
+        with database.transaction() as session:
+            estimates.record(session, network, rates=found, error=error, **HERE)
+        network = take(database)
