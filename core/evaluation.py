@@ -42,7 +42,7 @@ def evaluate(spec: EvaluateSpec, inputs: Inputs, context: Context, *, planned: i
     readings = [open_dataset(ref, inputs, context.data_folder).train.to(context.device) for ref in spec.readings]
     model = load_model(inputs.models[spec.model.name]).to(context.device)
     judge = Judge(model, FrozenModel(model, spec.precision), spec.seed)
-    exact = Judge(model, FrozenModel(model, "exact"), spec.seed)
+    exact = judge if spec.precision == "exact" else Judge(model, FrozenModel(model, "exact"), spec.seed)
     attacked_again = judge.view.reduced and bool(spec.threats)
     order = reattack.sample_first(len(test), spec.seed) if attacked_again else torch.arange(len(test))
     test = test.select(order.to(context.device))

@@ -49,7 +49,7 @@ def report_numbers(spec: ReportSpec, figures: Mapping[str, Figures], classes: Se
         "cautions": [
             {"row": part.row, "role": part.role, "seed": part.seed, "said": said}
             for part in spec.parts
-            for said in figures[part.job.name]["cautions"]
+            for said in figures[part.job.name].get("cautions", ())  # a job of an older version has none
         ],
         "published": published(spec.study.dataset.name),
         "study": spec.study.model_dump(mode="json"),
@@ -163,7 +163,7 @@ def _reattack(found: Sequence[Figures]) -> dict[str, Any] | None:
 
     None where attacks searched in fp32 anyway.
     """
-    if any(one["reattack"] is None for one in found):
+    if any(one.get("reattack") is None for one in found):
         return None
 
     def mean(of: Sequence[Figures]) -> dict[str, Any]:

@@ -126,6 +126,16 @@ def test_what_was_attacked_again_is_shown_and_every_caution_named(tmp_path: Path
     assert "seed 3 (evaluate): the fast attack was weaker" in written["report.html"]
 
 
+def test_jobs_that_an_older_version_did_are_reported_too(files: dict[str, bytes], tmp_path: Path) -> None:
+    spec, inputs = finished_study(tmp_path / "jobs")
+    added = ("cautions", "reattack")
+    figures = {job: {k: v for k, v in found.items() if k not in added} for job, found in inputs.figures.items()}
+    result = report(spec, Inputs(inputs.datasets, figures=figures), MemoryContext(tmp_path / "report"))
+    written = {output.name: output.path.read_bytes() for output in result.outputs}
+    assert written["report.md"] == files["report.md"]
+    assert written["report.html"] == files["report.html"]
+
+
 def test_an_exact_study_has_nothing_to_attack_again(files: dict[str, bytes]) -> None:
     assert all(row["reattack"] is None for row in json.loads(files["report.json"])["rows"])
     assert b"in reduced precision" not in files["report.md"]
