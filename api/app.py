@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 import sieve
 from api import problems, submission
 from api.limits import BodyLimit
-from api.routes import accounts, artifacts, catalogue, datasets, jobs, models, queue, results, service, slots
+from api.routes import accounts, artifacts, catalogue, datasets, jobs, lab, models, queue, results, service, slots
 from core.planning import submittable_kinds
 from store.blobs import blob_store
 from store.database import Database
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.blobs = blob_store(settings)
     app.state.bell = Bell(settings.redis_url)
     problems.install(app)
-    for module in (jobs, results, artifacts, datasets, models, catalogue, queue, slots, accounts, service):
+    for module in (jobs, results, artifacts, datasets, models, catalogue, queue, slots, accounts, service, lab):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -100,7 +100,9 @@ class JobRow(Schema):
     progress: Progress | None
     labels: dict[str, str]
     priority: int
-    """-1 low, 0 normal, 1 high."""
+    """-1 low, 0 normal, 1 high, 2 moved to the front by an admin."""
+    attention: str | None
+    """Why somebody should have a look at it, such as that it makes no progress."""
     owner: str
     study: str | None
     """The study that this job is part of."""
@@ -127,6 +129,15 @@ class Job(JobRow):
     children: list[Child]
     """Of a study: its jobs in short, in the order of its graph."""
     state_history: list[StateChange]
+    max_queue_time: float | None
+    """Seconds."""
+    max_run_time: float | None
+    """Seconds."""
+    gpu_seconds: float
+    """That its attempts held a GPU; of a study, all its jobs' like the two that follow."""
+    cpu_seconds: float
+    joules: float | None
+    """Energy, where the card tells it."""
     failures: int
     """Attempts since its last new checkpoint that crashed, ran out of memory or lost their worker."""
 

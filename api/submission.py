@@ -18,6 +18,7 @@ from core.planning import submittable_kinds
 from sieve.specs import Spec
 
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 
 
 class Envelope(Spec):
@@ -28,7 +29,11 @@ class Envelope(Spec):
     labels: dict[Annotated[Text, Field(min_length=1)], Text] = Field(default_factory=dict, max_length=32)
     """Words to find jobs by, such as `{"paper": "table-2"}`."""
     priority: int = Field(default=0, ge=-1, le=1)
-    """-1 low, 0 normal, 1 high."""
+    """-1 low, 0 normal, 1 high. Low may be paused for a short job of high priority; high counts double in the share."""
+    max_queue_time: Seconds | None = None
+    """It is cancelled if it has not started this many seconds after it could."""
+    max_run_time: Seconds | None = None
+    """It fails once it has run for this many seconds; a study, once so many have passed since its start."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ def job(session: Session, row: tables.Job) -> schemas.Job:
         outputs=surroundings.made(session, row.id),
         children=[_child(part) for part in parts],
         state_history=[_change(event) for event in read.state_history(session, row.id)],
+        max_queue_time=row.max_queue_seconds,
+        max_run_time=row.max_run_seconds,
+        **surroundings.used(session, row),
         failures=row.failures,
     )
 
@@ -59,6 +62,7 @@ def _row(row: tables.Job, owner: str, parts: Sequence[Part]) -> dict[str, Any]:
         "progress": _study_progress(row, parts) if parts else progress(row),
         "labels": row.labels,
         "priority": row.priority,
+        "attention": row.attention,
         "owner": owner,
         "study": row.study_id,
         "node": row.node,

@@ -11,6 +11,7 @@ from local.admin import admin
 from local.demo import DEFAULT_OUT, demo
 from local.errors import LocalError
 from local.home import Home, default_home
+from local.lab import COMMANDS
 from local.migrations import difference
 from local.supervise import up
 from local.upkeep import fsck_command, gc_command
@@ -47,7 +48,7 @@ def demo_command(dataset: str, seed: int, out: Path) -> None:
     demo(dataset, seed, out.absolute())
 
 
-for command in (fsck_command, gc_command):
+for command in (fsck_command, gc_command, *COMMANDS):
     admin.add_command(command)
 main.add_command(admin)
 

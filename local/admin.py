@@ -41,7 +41,7 @@ def admin() -> None:
 @click.option("--role", type=click.Choice(["member", "admin"]), default="member", show_default=True)
 def add_user(name: str, role: accounts.Role) -> None:
     """Make a user and print a key, which is shown this once."""
-    with _transaction() as session:
+    with transaction() as session:
         click.echo(accounts.create_key(session, accounts.create_user(session, name, role)))
 
 
@@ -50,8 +50,8 @@ def add_user(name: str, role: accounts.Role) -> None:
 @click.option("--called", default="", help="what the key is for")
 def add_key(name: str, called: str) -> None:
     """Print a new key of a user, which is shown this once."""
-    with _transaction() as session:
-        click.echo(accounts.create_key(session, _user(session, name), called))
+    with transaction() as session:
+        click.echo(accounts.create_key(session, user_called(session, name), called))
 
 
 @admin.command("register")
@@ -60,8 +60,8 @@ def add_key(name: str, called: str) -> None:
 @click.option("--user", "owner", default="admin", show_default=True, help="who registers it")
 def register(name: str, folder: Path, owner: str) -> None:
     """Give an image folder (train/CLASS/*, test/CLASS/*) a name that jobs can use."""
-    with _transaction() as session:
-        dataset = register_folder(session, _user(session, owner), name, folder)
+    with transaction() as session:
+        dataset = register_folder(session, user_called(session, owner), name, folder)
         click.echo(f"{name} is {dataset.id}")
 
 
@@ -69,7 +69,7 @@ def register(name: str, folder: Path, owner: str) -> None:
 @click.option("--here", is_flag=True, help="only those on this host; fails where none lives: a health check")
 def workers(here: bool) -> None:
     """List the workers that live, and what their slots do."""
-    with _transaction() as session:
+    with transaction() as session:
         now = datetime.now(UTC)
         living = [
             worker
@@ -103,15 +103,21 @@ def installation() -> Settings:
     return Settings(DATABASE_URL=address.database_url, REDIS_URL=address.redis_url, home=home.path)
 
 
-def _user(session: Session, name: str) -> User:
-    user = accounts.find_user(session, name)
+def user_called(session: Session, name: str) -> User:
+    """The user of this name.
+
+    Raises:
+        LocalError: there is none.
+    """
+    user = accounts.finduser_called(session, name)
     if user is None:
         raise LocalError(f"there is no user {name!r}; `admin add-user` makes one")
     return user
 
 
 @contextmanager
-def _transaction() -> Iterator[Session]:
+def transaction() -> Iterator[Session]:
+    """One on this server's database; what the store refuses is a `LocalError`."""
     database = Database(database_url())
     try:
         with database.transaction() as session:

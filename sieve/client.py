@@ -52,6 +52,8 @@ class Client:
         name: str = "",
         labels: Mapping[str, str] | None = None,
         priority: int = 0,
+        max_queue_time: float | None = None,
+        max_run_time: float | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
         """Submit a job.
@@ -60,13 +62,16 @@ class Client:
             spec: what to do, such as `StudySpec(preset="digits")`, or its JSON values with `kind`.
             name: for people.
             labels: to find it by.
-            priority: -1 low, 0 normal, 1 high.
+            priority: -1 low (may be paused for a short job of high priority), 0 normal, 1 high.
+            max_queue_time: seconds; it is cancelled if it has not started this long after it could.
+            max_run_time: seconds; it fails once it has run for this long.
             idempotency_key: the same key and spec give the same job; drawn where it is not given.
 
         Raises:
             Refused: a field is wrong; nothing was made.
         """
         beside = {"name": name, "labels": dict(labels or {}), "priority": priority}
+        beside |= {"max_queue_time": max_queue_time, "max_run_time": max_run_time}
         body = _values(spec) | {key: value for key, value in beside.items() if value}
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
         return Job._of(self, self.transport.json("POST", "/v1/jobs", body=body, headers=headers))
@@ -155,6 +160,11 @@ class Client:
     def release(self, host: str, slot: str = "") -> list[dict[str, Any]]:
         """Let a host, or one slot of it, take work again. For admins. Gives the holds that are left."""
         return list(self.transport.json("POST", "/v1/slots/release", body={"host": host, "slot": slot})["data"])
+
+    def usage(self, user: str | None = None) -> dict[str, Any]:
+        """What you (or, for admins, somebody else) used and may use, and when."""
+        usage: dict[str, Any] = self.transport.json("GET", "/v1/usage", params={"user": user})
+        return usage
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """Presets of the study by name: what each is for, and its fields."""

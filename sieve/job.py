@@ -37,6 +37,8 @@ class Job(Record):
     spec: dict[str, Any] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     priority: int = 0
+    attention: str | None = None
+    """Why somebody should have a look at it, such as that it makes no progress."""
     owner: str = ""
     study: str | None = None
     node: str | None = None

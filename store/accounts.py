@@ -74,6 +74,13 @@ def keys(session: Session, user: User) -> list[ApiKey]:
     return list(session.scalars(select(ApiKey).where(ApiKey.user_id == user.id).order_by(ApiKey.id.desc())))
 
 
+def reset_keys(session: Session, user: User, name: str = "") -> str:
+    """Make all of a user's keys worthless and give a new one: the way back after one was lost or seen."""
+    mine = update(ApiKey).where(ApiKey.user_id == user.id, ApiKey.revoked_at.is_(None))
+    session.execute(mine.values(revoked_at=func.now()))
+    return create_key(session, user, name)
+
+
 def revoke_key(session: Session, user: User, key_id: str) -> None:
     """Make one of the user's keys worthless. Revoking twice is no error.
 

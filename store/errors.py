@@ -4,7 +4,8 @@
     ├── NotFound                 there is none, or it is not the viewer's
     ├── Conflict                 what is asked does not fit what is there
     │   ├── IllegalTransition    ... a job's state does not allow it
-    │   └── IdempotencyConflict  ... the key was used for another body
+    │   ├── IdempotencyConflict  ... the key was used for another body
+    │   └── LimitReached         ... the user has used what the lab lets them use
     ├── LeaseLost                an attempt that no longer holds its job tried to write
     └── BlobMissing              bytes that are to be published are not in the blob store: put them again
 
@@ -52,6 +53,10 @@ class IdempotencyConflict(Conflict):
 
     def __init__(self) -> None:
         super().__init__("idempotency_key_reused", "this Idempotency-Key was used before, with another body")
+
+
+class LimitReached(Conflict):
+    """The user has used what the lab lets them use. The message says how much that is, and what to do."""
 
 
 class LeaseLost(StoreError):

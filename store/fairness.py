@@ -1,4 +1,4 @@
-"""Who is next: higher priority first, then the user who has used least, then the job that waits longest.
+"""Who is next: higher priority first, then the user who has used least, then of their jobs the one that waits longest.
 
 What a user has used is a sum of slot seconds in which everything counts half after a half-life (`Policy`). A second on
 a GPU counts 1, on a CPU slot `cpu_rate`; of a job of high priority double, of low priority half, so that priorities are
@@ -19,8 +19,8 @@ ADVANCE = 60.0
 """Seconds that a held slot counts beforehand."""
 
 USED = f"""(
-    accounts.usage * power(0.5, extract(epoch from now() - accounts.usage_at) / (3600 * policy.half_life_hours))
-    + {ADVANCE} * accounts.running
+    accounts.usage * power(0.5, date_part('epoch', now() - accounts.usage_at) / (3600 * policy.half_life_hours))
+    + {ADVANCE}::double precision * accounts.running
 )"""
 """SQL, of `accounts` and `policy`: what orders users."""
 
@@ -80,7 +80,8 @@ _END = text(f"""
         update jobs
         set charged_at = now(),
             gpu_seconds = gpu_seconds + (case when device like 'cuda%' then elapsed else 0 end),
-            cpu_seconds = cpu_seconds + (case when device like 'cuda%' then 0 else elapsed end)
+            cpu_seconds = cpu_seconds + (case when device like 'cuda%' then 0 else elapsed end),
+            run_seconds = run_seconds + elapsed
         from before
         where jobs.id = before.id
         returning owner_id, priority, coalesce(device like 'cuda%', false) as gpu, elapsed,
@@ -98,4 +99,4 @@ def charge_end(session: Session, job: Job) -> None:
     """
     session.flush()
     session.execute(_END, {"job": job.id})
-    session.expire(job, ["charged_at", "gpu_seconds", "cpu_seconds"])
+    session.expire(job, ["charged_at", "gpu_seconds", "cpu_seconds", "run_seconds"])

@@ -183,6 +183,8 @@ class Job(Table):
     """Up to when the last attempt is in the figures that follow, and in its owner's account."""
     gpu_seconds: Mapped[float] = mapped_column(server_default="0")
     cpu_seconds: Mapped[float] = mapped_column(server_default="0")
+    run_seconds: Mapped[float] = mapped_column(server_default="0")
+    """Both, since its owner last asked to try again: what `max_run_seconds` bounds."""
     joules: Mapped[float | None]
     """Energy, where the card tells it."""
     last_event: Mapped[int] = mapped_column(server_default="0")
@@ -203,6 +205,7 @@ class Job(Table):
             "id",
             postgresql_where=text("state = 'queued'"),
         ),
+        Index("jobs_waited_for", "slot", "priority", postgresql_where=text("state = 'queued'")),
         Index("jobs_running", "owner_id", postgresql_where=text("state = 'running'")),
         Index("jobs_leased", "lease_until", postgresql_where=text("state = 'running'")),
         Index("jobs_of_owner", "owner_id", "id"),

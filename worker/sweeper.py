@@ -1,5 +1,5 @@
-"""The sweeper: one thread in each worker. Takes jobs from the lost, says that this worker lives and what its slots do,
-hears what an admin wants of them, clears scratch."""
+"""The sweeper: one thread in each worker. Takes jobs from the lost, ends what is overdue, makes room for short jobs,
+says that this worker lives and what its slots do, hears what an admin wants of them, clears scratch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session
 
 from sieve import __version__
 from store import workers
+from store.jobs.expire import end_overdue, note_stalled
 from store.jobs.finish import take_from_the_lost
+from store.jobs.preempt import preempt
 from store.jobs.renew import running
 from store.tables import Json
 from worker import processes
@@ -91,7 +93,9 @@ class Sweeper:
     def _sweep(self, session: Session) -> int:
         settings = self._ledger.settings
         workers.forget_silent(session, 3 * settings.lease_seconds)
-        return take_from_the_lost(session, lease_seconds=settings.lease_seconds, max_failures=settings.max_failures)
+        note_stalled(session)
+        lost = take_from_the_lost(session, lease_seconds=settings.lease_seconds, max_failures=settings.max_failures)
+        return lost + end_overdue(session) + preempt(session)
 
     def _clear_scratch(self, session: Session) -> None:
         """Remove what attempts left behind whose worker was killed."""

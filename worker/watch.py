@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import select
 import shutil
 import signal
@@ -31,6 +32,8 @@ CANCEL_SECONDS = 4.0
 PAUSE_SECONDS = 45.0
 """The same after being asked to pause: the next safe point may be an epoch away."""
 
+_GRACE = {"cancel": CANCEL_SECONDS, "pause": PAUSE_SECONDS, "preempt": math.inf}
+"""How long a child may take to follow; who is only to make room for a moment is never pressed."""
 _TICK = 0.25
 _EXIT_SECONDS = 5.0
 T = TypeVar("T")
@@ -200,11 +203,10 @@ class Watch:
     def _press(self, child: Child) -> None:
         """Pass on a wish to stop; the longer it is not followed, the harsher."""
         now = time.monotonic()
-        why = self._wish or ("pause" if self._place.leaving else None)
-        if why is not None and (self._stop is None or (why == "cancel" and self._stop.why != "cancel")):
-            child.pipe.send({"do": "stop", "why": why})
-            grace = CANCEL_SECONDS if why == "cancel" else PAUSE_SECONDS
-            self._stop = _Stop(why, now + grace, [signal.SIGTERM, signal.SIGKILL])
+        why = "pause" if self._place.leaving and self._wish != "cancel" else self._wish
+        if why is not None and (self._stop is None or _GRACE[why] < _GRACE[self._stop.why]):
+            child.pipe.send({"do": "stop", "why": "cancel" if why == "cancel" else "pause"})
+            self._stop = _Stop(why, now + _GRACE[why], [signal.SIGTERM, signal.SIGKILL])
         elif self._stop is not None and now > self._stop.until and self._stop.signals:
             child.signal(self._stop.signals.pop(0))
             self._stop.until = now + CANCEL_SECONDS

@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session as OrmSession
 
 from api import pages, plans, schemas, views
-from api.auth import BellOf, DatabaseOf, Session, Viewer, WaitingViewer
+from api.auth import BellOf, DatabaseOf, Session, Viewer, WaitingViewer, admins_only
 from api.pointers import FieldError
 from api.problems import invalid
 from api.submission import parse_submission
@@ -58,7 +58,7 @@ def submit_job(
     dry_run: Annotated[bool, Query(description="Check and plan only; make nothing.")] = False,
     idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job | plans.Plan:
-    """Submit a job: the fields of its spec, and beside them a name, labels and a priority."""
+    """Submit a job: the fields of its spec, and beside them a name, labels, a priority and deadlines."""
     understood = parse_submission(body)
     if dry_run:
         response.status_code = 200
@@ -71,6 +71,8 @@ def submit_job(
         name=understood.envelope.name,
         labels=understood.envelope.labels,
         priority=understood.envelope.priority,
+        max_queue_seconds=understood.envelope.max_queue_time,
+        max_run_seconds=understood.envelope.max_run_time,
         idempotency=None if idempotency_key is None else (idempotency_key, _sha256(body)),
     )
     response.headers["Location"] = f"/v1/jobs/{submitted.job.id}"
@@ -170,6 +172,12 @@ def resume_job(job_id: str, session: Session, viewer: Viewer) -> schemas.Job:
 def retry_job(job_id: str, session: Session, viewer: Viewer) -> schemas.Job:
     """Try again what failed, was cancelled or was skipped, from its last checkpoint."""
     return _asked(session, viewer, job_id, wish.retry)
+
+
+@router.post("/{job_id}/front", dependencies=[rings, admins_only])
+def move_job_to_the_front(job_id: str, session: Session, viewer: Viewer) -> schemas.Job:
+    """Let a job start before all others; of a study, all its jobs. Its owner's limits still hold. For admins."""
+    return _asked(session, viewer, job_id, wish.front)
 
 
 def _asked(

@@ -93,7 +93,7 @@ def queue(terminal: Terminal) -> None:
         waiting,
         ("place", "job", "kind", "owner", "priority", "waits", "why"),
         lambda row: (
-            row["place"],
+            row["place"] or "-",
             row["job"],
             row["kind"],
             row["owner"],
@@ -138,6 +138,8 @@ def _describe(terminal: Terminal, job: Job) -> None:
     terminal.say(head + state_text(job.state))
     if job.status_reason:
         terminal.say(f"  {job.status_reason.message}")
+    if job.attention:
+        terminal.say(Text(f"  {job.attention}", style="yellow"))
     if job.progress and not job.done:
         terminal.say(f"  {_progress(job)}")
     for label, value in (("study", job.study), ("owner", job.owner), ("created", job.created_at)):

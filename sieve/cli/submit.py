@@ -15,6 +15,7 @@ from sieve.errors import Refused
 from sieve.specs import PRESET_SUMMARIES, EvaluateSpec, Spec, StudySpec, SynthesizeSpec, TrainSpec
 
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 KINDS: dict[str, type[Spec]] = {
     "train": TrainSpec,
     "synthesize": SynthesizeSpec,
@@ -33,6 +34,20 @@ MEASURING_SECONDS = 30.0
 """A dry run waits this long for networks that the server has to measure first."""
 
 
+class Duration(click.ParamType):
+    """Seconds, or a number of `m`inutes, `h`ours or `d`ays."""
+
+    name = "duration"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """In seconds."""
+        number, unit = (value[:-1], value[-1]) if value[-1:] in _UNITS else (value, "s")
+        try:
+            return float(number) * _UNITS[unit]
+        except ValueError:
+            self.fail(f"{value!r} is not a time such as 90, 30m, 2h or 3d", param, ctx)
+
+
 def _beside() -> list[click.Option]:
     """What may be said of a job of any kind."""
     return [
@@ -42,6 +57,8 @@ def _beside() -> list[click.Option]:
         click.Option(["--name", "job_name"], default="", help="A name for people."),
         click.Option(["--label", "labels"], multiple=True, metavar="KEY=VALUE", help="A label to find the job by."),
         click.Option(["--priority"], type=click.Choice(list(PRIORITIES)), default="normal", show_default=True),
+        click.Option(["--max-queue-time"], type=Duration(), help="Cancel it if it has not started by then."),
+        click.Option(["--max-run-time"], type=Duration(), help="Let it fail once it ran for this long: 30m."),
         click.Option(["--idempotency-key"], help="The same key and spec give the same job."),
         click.Option(
             ["--dry-run"],
@@ -62,6 +79,8 @@ def _submit(kind: str | None) -> Any:
         job_name: str,
         labels: tuple[str, ...],
         priority: str,
+        max_queue_time: float | None,
+        max_run_time: float | None,
         idempotency_key: str | None,
         dry_run: bool,
         watched: bool,
@@ -85,6 +104,8 @@ def _submit(kind: str | None) -> Any:
                     name=name,
                     labels=of_file | given,
                     priority=int(spec.pop("priority", 0)) or PRIORITIES[priority],
+                    max_queue_time=max_queue_time or spec.pop("max_queue_time", None),
+                    max_run_time=max_run_time or spec.pop("max_run_time", None),
                     idempotency_key=idempotency_key,
                 )
             except Refused as refused:

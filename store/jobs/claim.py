@@ -1,4 +1,9 @@
-"""Give a free slot its next job: one statement, in one round trip that takes the lock, decides and commits."""
+"""Give a free slot its next job: one statement, in one round trip that takes the lock, decides and commits.
+
+The lock is given on before the claim is on disk, so that others need not wait for the disk one after the other: the
+claim is committed without waiting, and then waited for, together with whoever else waits. Nobody acts on a claim before
+it is safe; whoever saw it meanwhile comes after it in the log, and would be lost with it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ from store.jobs.transition import DECISIONS
 from store.tables import Json
 
 _DECIDE = f"""
-    select set_config('sieve.decides', 'yes', true)
+    select set_config('sieve.decides', 'yes', true), set_config('synchronous_commit', 'off', true)
     from pg_advisory_xact_lock({DECISIONS})
     where exists (select from jobs where state = 'queued' and slot = any(cast(%(takes)s as text[])))
 """
@@ -23,21 +28,41 @@ _DECIDE = f"""
 nobody."""
 
 _CLAIM = f"""
-    with next as materialized (
-        select head.id, head.study_id
-        from policy
-        cross join accounts
-        cross join unnest(cast(%(takes)s as text[])) with ordinality as wanted (slot, preference)
-        cross join lateral (
-            select id, study_id, priority, queued_at
-            from jobs
-            where owner_id = accounts.user_id and slot = wanted.slot and state = 'queued'
-            order by priority desc, queued_at, id
-            limit 1
-        ) head
+    with owners as materialized (
+        select user_id, {USED} as used
+        from accounts, policy
         where current_setting('sieve.decides', true) = 'yes'
             and {MAY_RUN} and (cast(%(device)s as text) not like 'cuda%%' or {GPU_HOURS_LEFT})
-        order by wanted.preference, head.priority desc, {USED}, head.queued_at, head.id
+    ),
+    asked as (
+        select wanted.slot, preference, least as priority
+        from unnest(cast(%(takes)s as text[])) with ordinality as wanted (slot, preference)
+        cross join (values (2, 2), (1, 1), (0, 0), (-1, -1)) as priorities (least, greatest)
+        cross join lateral (
+            select from jobs
+            where state = 'queued' and slot = wanted.slot and priority between least and greatest
+            order by priority
+            limit 1
+        ) anything
+        order by preference, priority desc
+    ),
+    next as materialized (
+        select job.id, job.study_id
+        from asked
+        cross join lateral (
+            select head.id, head.study_id
+            from (select user_id, used from owners order by used, user_id) owner
+            cross join lateral (
+                select id, study_id
+                from jobs
+                where state = 'queued' and owner_id = user_id and slot = asked.slot and priority = asked.priority
+                order by queued_at, id
+                limit 1
+            ) head
+            order by used, user_id
+            limit 1
+        ) job
+        order by preference, asked.priority desc
         limit 1
     ),
     study as (
@@ -77,7 +102,13 @@ _CLAIM = f"""
     )
     select id as job_id, fence, kind, spec, failures from started
 """
-"""Looks at one job a user, not at the queue: at the first of each in `jobs_to_claim`."""
+"""For each sort of slot and priority that anybody waits for, best first: the users, who has used least first, until one
+has such a job. So it looks at a handful of jobs, however many wait. (`between` and `order by`, where `=` alone would
+mean the same: PostgreSQL would look for one such job through the whole table.)"""
+
+
+_UNTIL_SAFE = "select pg_logical_emit_message(true, 'sieve', '')"
+"""Writes a word into PostgreSQL's log. Its commit returns once the log is on disk up to there, the claim included."""
 
 
 @dataclass(frozen=True)
@@ -116,4 +147,9 @@ def claim(
         connection.execute(_DECIDE, slot, prepare=True)
         taken = connection.cursor(row_factory=class_row(Claim)).execute(_CLAIM, slot, prepare=True)
         connection.commit()
-    return taken.fetchone()
+    claimed = taken.fetchone()
+    if claimed is not None:
+        with connection.pipeline():
+            connection.execute(_UNTIL_SAFE, prepare=True)
+            connection.commit()
+    return claimed

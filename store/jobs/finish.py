@@ -62,7 +62,7 @@ def crash(session: Session, job_id: str, fence: int, *, code: str, message: str,
 def release(session: Session, job_id: str, fence: int, *, code: str, message: str) -> None:
     """The attempt stopped because it was asked to, or through no fault of its own: give the job back, uncharged.
 
-    It is then as its owner asked: cancelled, paused, or else queued again. Raises `LeaseLost`.
+    It is then as was asked: cancelled, failed for want of time, paused, or else queued again. Raises `LeaseLost`.
     """
     decide(session)
     _give_back(session, held(session, job_id, fence), code=code, message=message)
@@ -91,7 +91,7 @@ def take_from_the_lost(session: Session, *, lease_seconds: float, max_failures: 
 
 def _charge(session: Session, job: Job, *, code: str, message: str, max_failures: int) -> None:
     job.failures += 1
-    if job.wish != "cancel" and job.failures >= max_failures:
+    if job.wish not in ("cancel", "expire") and job.failures >= max_failures:
         tries = f" ({job.failures} attempts)" if job.failures > 1 else ""
         _end(session, job, State.FAILED, code=code, message=message + tries, retryable=True)
     else:
@@ -102,8 +102,17 @@ def _give_back(session: Session, job: Job, *, code: str, message: str) -> None:
     if job.wish == "cancel":
         reason = "cancelled by its owner"
         _end(session, job, State.CANCELLED, code="cancelled_by_user", message=reason, retryable=True)
+    elif job.wish == "expire":
+        own, limit = ("it", job.max_run_seconds) if job.max_run_seconds is not None else ("its study", None)
+        reason = f"{own} ran for longer than its max_run_time" + (f" of {limit:g} s" if limit is not None else "")
+        _end(session, job, State.FAILED, code="max_run_time", message=reason, retryable=True)
     elif job.wish == "pause":
         _end(session, job, State.PAUSED, code="paused_by_user", message="paused by its owner")
+    elif job.wish == "preempt":
+        since = job.queued_at
+        reason = "paused for a short job of higher priority; it goes on from its checkpoint"
+        _end(session, job, State.QUEUED, code="preempted", message=reason)
+        job.queued_at = since  # it keeps its place
     else:
         _end(session, job, State.QUEUED, code=code, message=message)
 

@@ -114,7 +114,8 @@ _WAITING = text(f"""
         ) head
     ),
     placed as (
-        select *, row_number() over (partition by slot order by held, priority desc, turn, queued_at, id) as place
+        select *, row_number() over (partition by slot
+                   order by held, priority desc, turn, user_id, queued_at, id) as place
         from heads
     ),
     shown as (

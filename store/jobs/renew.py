@@ -47,6 +47,7 @@ _RENEW = text(f"""
             charged_at = now(),
             gpu_seconds = gpu_seconds + (case when device like 'cuda%' then elapsed else 0 end),
             cpu_seconds = cpu_seconds + (case when device like 'cuda%' then 0 else elapsed end),
+            run_seconds = run_seconds + elapsed,
             joules = case when cast(:joules as double precision) is null then joules
                           else coalesce(joules, 0) + cast(:joules as double precision) end
         from before

@@ -19,6 +19,7 @@ from store.errors import IdempotencyConflict
 from store.ids import new_id
 from store.jobs.transition import decide
 from store.lifecycle import TERMINAL, State
+from store.limits import admit
 from store.tables import Event, IdempotencyKey, Job, Json, Need, User
 
 
@@ -99,31 +100,39 @@ def submit(
     name: str = "",
     labels: dict[str, Any] | None = None,
     priority: int = 0,
+    max_queue_seconds: float | None = None,
+    max_run_seconds: float | None = None,
     idempotency: tuple[str, str] | None = None,
 ) -> Submitted:
     """Write a job, or a study and its jobs, with their first events. Ring the bell once this is committed.
 
     Args:
+        max_queue_seconds: cancelled if it has not started this long after it could; a study, if none of its jobs has.
+        max_run_seconds: failed once it has run for this long; a study, once this long has passed since its start.
         idempotency: the client's key, and the sha256 of the body that it came with. Submissions with one key wait for
             each other.
 
     Raises:
         SpecRefused: naming the field.
         IdempotencyConflict: the key was used for another body.
+        LimitReached: the owner may not have so many jobs waiting, or has no room for what they make.
     """
     if idempotency is not None and (before := _earlier(session, owner, idempotency)) is not None:
         return Submitted(before, created=False)
     planned = plan(session, owner=owner, spec=spec)
+    admit(session, owner, len(planned.jobs) or 1)
     common: dict[str, Any] = {"owner_id": owner.id, "labels": labels or {}, "priority": priority}
+    common["max_run_seconds"] = max_run_seconds
     if not planned.jobs:
         job = _job(new_id("job"), planned.kind, spec, planned.produces, planned.work, name=name, **common)
+        job.max_queue_seconds = max_queue_seconds
         needs = dict.fromkeys(ref.name for _, ref in references(spec) if ref.name.startswith("job_"))
         _write(session, [(job, list(needs))])
     else:
         # Sorted, so that a study comes before its jobs and these keep the order of the graph.
         ids = sorted(new_id("job") for _ in range(len(planned.jobs) + 1))
         job = _job(ids[0], planned.kind, spec, None, "", name=name, **common)
-        job.waiting_for, job.state = 0, State.BLOCKED
+        job.waiting_for, job.state, job.max_queue_seconds = 0, State.BLOCKED, max_queue_seconds
         _insert(session, [job])
         id_of = {f"@{child.node}": id for child, id in zip(planned.jobs, ids[1:], strict=True)}
         children: list[tuple[Job, list[str]]] = []

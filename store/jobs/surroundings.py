@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
@@ -61,6 +62,15 @@ def files(session: Session, job: Job) -> list[File]:
     query = select(Artifact, Job.node).join(Job, Job.id == Artifact.job_id)
     query = query.where(or_(Artifact.job_id == job.id, Job.study_id == job.id))
     return [File(artifact, node) for artifact, node in session.execute(query.order_by(Job.id, Artifact.name))]
+
+
+def used(session: Session, job: Job) -> dict[str, Any]:
+    """`gpu_seconds`, `cpu_seconds` and `joules` of a job; of a study, of all its jobs."""
+    names = ("gpu_seconds", "cpu_seconds", "joules")
+    if job.slot != "none":
+        return {name: getattr(job, name) for name in names}
+    query = select(func.sum(Job.gpu_seconds), func.sum(Job.cpu_seconds), func.sum(Job.joules))
+    return dict(zip(names, session.execute(query.where(Job.study_id == job.id)).one(), strict=True))
 
 
 def log(session: Session, job_id: str) -> list[Event]:

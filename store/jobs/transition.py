@@ -86,16 +86,23 @@ def settle_study(session: Session, study_id: str) -> None:
     """Compute a study's state from its children's."""
     session.flush()
     study = session.get_one(Job, study_id, with_for_update=True, populate_existing=True)
-    rows = session.execute(select(Job.state, Job.id).where(Job.study_id == study_id).order_by(Job.id)).all()
+    parts = select(Job.state, Job.id, Job.status_code, Job.status_message).where(Job.study_id == study_id)
+    rows = session.execute(parts.order_by(Job.id)).all()
     to = study_state(
         (State(row.state) for row in rows),
         started=study.started_at is not None,
-        asked_to_cancel=study.wish == "cancel",
+        asked_to_end=study.wish is not None,
     )
     if to == study.state or (to in TERMINAL and study.state in TERMINAL):
         return
     failed = [row.id for row in rows if row.state == State.FAILED]
-    if to is State.FAILED:
+    if to is State.CANCELLED and study.wish == "expire":
+        message = f"it ran for longer than its max_run_time of {study.max_run_seconds:g} s"
+        move(session, study, State.FAILED, code="max_run_time", message=message, retryable=True)
+    elif to is State.CANCELLED:
+        why = next(({"code": row.status_code, "message": row.status_message} for row in rows if row.state == to), {})
+        move(session, study, to, **why, retryable=True)
+    elif to is State.FAILED:
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         first = f"{failed[0]}{more} failed" if failed else "a job that it needs did not succeed"
         move(session, study, to, code="child_failed", message=first, retryable=True)
@@ -105,14 +112,14 @@ def settle_study(session: Session, study_id: str) -> None:
         study.result = session.get_one(Job, rows[-1].id).result  # the last node of the graph is what a study is for
 
 
-def study_state(children: Iterable[State], *, started: bool, asked_to_cancel: bool) -> State:
+def study_state(children: Iterable[State], *, started: bool, asked_to_end: bool) -> State:
     """The state of a study whose children are in these states."""
     states = set(children)
     left = states - TERMINAL
     if not left:
         if states == {State.SUCCEEDED}:
             return State.SUCCEEDED
-        if asked_to_cancel or (State.CANCELLED in states and State.FAILED not in states):
+        if asked_to_end or (State.CANCELLED in states and State.FAILED not in states):
             return State.CANCELLED
         return State.FAILED
     if left == {State.PAUSED}:

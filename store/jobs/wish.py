@@ -5,14 +5,19 @@ A running job is only asked: its worker reads the wish when it next renews (ring
 
 from __future__ import annotations
 
+from typing import Literal
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from store import events
 from store.errors import IllegalTransition
 from store.jobs.transition import decide, lock, move, settle, settle_study
 from store.lifecycle import State
 from store.tables import Job, Need
 
+FRONT = 2
+"""The priority of what an admin moved to the front."""
 _WAITING = (State.BLOCKED, State.QUEUED, State.PAUSED)
 _RETRYABLE = (State.FAILED, State.CANCELLED, State.SKIPPED)
 
@@ -30,15 +35,7 @@ def cancel(session: Session, job: Job) -> Job:
     if job.state in (State.SUCCEEDED, State.FAILED, State.SKIPPED):
         raise IllegalTransition(f"{job.id} has {job.state}: there is nothing left to cancel")
     if job.slot == "none":
-        job.wish = "cancel"
-        session.flush()
-        parts = _parts(session, job)
-        for part in parts:
-            _cancel(session, part)
-        for part in parts:
-            if part.state == State.CANCELLED:
-                settle(session, part)
-        settle_study(session, job.id)
+        end_study(session, job, wish="cancel", code="cancelled_by_user", message="cancelled by its owner")
     elif _cancel(session, job):
         settle(session, job)
     session.flush()
@@ -58,7 +55,7 @@ def pause(session: Session, job: Job) -> Job:
     for part in _parts(session, job):
         if part.state in (State.BLOCKED, State.QUEUED):
             move(session, part, State.PAUSED, code="paused_by_user", message="paused by its owner")
-        elif part.state == State.RUNNING and part.wish is None:
+        elif part.state == State.RUNNING and part.wish in (None, "preempt"):
             part.wish = "pause"
     return _settled(session, job)
 
@@ -95,6 +92,9 @@ def retry(session: Session, job: Job) -> Job:
         raise IllegalTransition(f"{job.id} is {'being cancelled' if job.wish else job.state} and cannot be tried again")
     if job.state not in _RETRYABLE:
         return job
+    if job.slot == "none":  # its deadlines begin anew
+        job.queued_at = func.now()
+        job.started_at = func.now() if job.started_at is not None else None
     again = [part for part in _parts(session, job) if part.state in _RETRYABLE]
     for part in again:  # a study's come in the order of its graph: what is needed is retried before what needs it
         _retry(session, part)
@@ -103,6 +103,41 @@ def retry(session: Session, job: Job) -> Job:
     for study_id in sorted({part.study_id for part in again if part.study_id}):
         settle_study(session, study_id)
     return _settled(session, job)
+
+
+def front(session: Session, job: Job) -> Job:
+    """Let a job start before all others; of a study, all its jobs that have not started.
+
+    Raises:
+        IllegalTransition: it has started, or ended.
+    """
+    decide(session)
+    lock(session, job)
+    parts = [part for part in _parts(session, job) if part.state in _WAITING]
+    if not parts:
+        raise IllegalTransition(f"{job.id} is {job.state}: it waits no more")
+    for part in parts:
+        if part.priority != FRONT:
+            part.priority = FRONT
+            events.append(session, part, "log", {"message": "moved to the front of the queue by an admin"})
+    session.flush()
+    return job
+
+
+def end_study(session: Session, study: Job, *, wish: Literal["cancel", "expire"], code: str, message: str) -> None:
+    """End all jobs of a locked study that have not ended, for this reason; those that run are asked."""
+    study.wish = wish
+    session.flush()
+    waiting = []
+    for part in _parts(session, study):
+        if part.state == State.RUNNING:
+            part.wish = wish
+        elif part.state in _WAITING:
+            move(session, part, State.CANCELLED, code=code, message=message, retryable=True)
+            waiting.append(part)
+    for part in waiting:
+        settle(session, part)
+    settle_study(session, study.id)
 
 
 def _parts(session: Session, job: Job) -> list[Job]:
@@ -148,7 +183,7 @@ def _retry(session: Session, part: Job) -> None:
     if lost:
         raise IllegalTransition(f"{part.id} needs {lost}, which did not succeed: try that one again first")
     part.waiting_for, part.failures = waiting_for, 0
-    part.progress = None
+    part.progress, part.run_seconds = None, 0
     if part.state == State.SKIPPED:
         move(session, part, State.BLOCKED)
     if not waiting_for:

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
+from store import accounts
 from store.database import Database
-from store.jobs import claim, finish, renew
-from store.tables import Account, Job, Policy, Usage, User
-from tests.jobs import look, person, submitted
+from store.errors import IllegalTransition, LimitReached
+from store.jobs import claim, finish, renew, wish
+from store.tables import Account, Artifact, Blob, Job, Policy, Usage, User
+from tests.jobs import STUDY, events, look, person, submitted
 
 GPU = {"device": "cuda:0", "place": "here/cuda:0"}
 
@@ -172,6 +174,72 @@ def test_twenty_claimers_never_overshoot_a_limit(database: Database) -> None:
         done = sum(pool.map(work, range(20)))
     assert done + _left(database) == 80
     assert all(account(database, one).running == 0 for one in people)
+
+
+def test_too_many_waiting_jobs_are_refused_with_what_to_do(database: Database) -> None:
+    ada = person(database, "ada")
+    allow(database, ada, max_queued=2)
+    submitted(database, ada)
+    with pytest.raises(LimitReached, match=r"1 of your jobs wait, this would add 2\d, and 2 is the limit: wait"):
+        submitted(database, ada, STUDY)
+    submitted(database, ada)
+    with pytest.raises(LimitReached):
+        submitted(database, ada)
+    took(database)
+    submitted(database, ada)
+
+
+def test_simultaneous_submissions_do_not_overshoot(database: Database) -> None:
+    ada = person(database, "ada")
+    allow(database, ada, max_queued=5)
+
+    def one(_: int) -> bool:
+        try:
+            submitted(database, ada)
+        except LimitReached:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(one, range(16))) == 5
+
+
+def test_without_room_nothing_is_submitted(database: Database) -> None:
+    ada = person(database, "ada")
+    job = submitted(database, ada)
+    allow(database, ada, max_storage=1000)
+    submitted(database, ada)
+    with database.transaction() as session:
+        session.add(Blob(sha256="0" * 64, size=1000))
+        session.flush()
+        file = {"name": "model", "role": "data", "media_type": "x/y", "sha256": "0" * 64, "size": 1000}
+        session.add(Artifact(id="art_1", job_id=job.id, **file))
+    with pytest.raises(LimitReached, match="delete jobs"):
+        submitted(database, ada)
+
+
+def test_an_admin_moves_a_job_to_the_front(database: Database) -> None:
+    ada, bob = person(database, "ada"), person(database, "bob")
+    submitted(database, bob, priority=1)
+    submitted(database, ada)
+    last = submitted(database, ada)
+    with database.transaction() as session:
+        wish.front(session, session.get_one(Job, last.id))
+    assert [event.data["message"] for event in events(database, last.id, "log")] == [
+        "moved to the front of the queue by an admin"
+    ]
+    assert took(database).id == last.id
+    with database.transaction() as session, pytest.raises(IllegalTransition):
+        wish.front(session, session.get_one(Job, last.id))
+
+
+def test_new_keys_make_the_old_ones_worthless(database: Database) -> None:
+    ada = person(database, "ada")
+    with database.transaction() as session:
+        old = [accounts.create_key(session, ada) for _ in range(2)]
+        new = accounts.reset_keys(session, ada)
+    with database.transaction() as session:
+        assert [accounts.authenticate(session, key) is not None for key in [*old, new]] == [False, False, True]
 
 
 def _left(database: Database) -> int:

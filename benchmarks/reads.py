@@ -1,0 +1,211 @@
+"""How fast are reads over HTTP with 1,000,000 jobs stored? One job, every filtered list, the queue; 4 clients.
+
+    python -m benchmarks.reads --out out/bench/reads.json
+
+The API as `sieve up` runs it, one process, on a PostgreSQL of its own with 50 users. Most jobs have ended; 10,000 wait,
+64 run. Each kind of request is measured by itself, as a member and as an admin: each of 4 clients (a process) sends its
+next request as soon as it has its answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import text
+
+from benchmarks.record import FOLDER, record
+from local.migrations import migrate
+from local.postgres import Postgres
+from local.redis import Redis
+from store import accounts, workers
+from store.database import Database
+
+OWNERS = 50
+WAITING = 10_000
+RUNNING = 64
+
+_FILL = """
+    insert into users (id, name, role) select 'usr_' || n, 'user' || n, 'member' from generate_series(1, :owners) n;
+    insert into accounts (user_id, usage, running, max_running)
+    select 'usr_' || n, 3600 * n, :running / :owners, 4 from generate_series(1, :owners) n;
+    insert into jobs (id, kind, name, owner_id, spec, labels, slot, state, priority, waiting_for, created_at, queued_at,
+                      started_at, finished_at, attempt_at, progressed_at, charged_at, lease_until, worker_id, place,
+                      device, fence, progress, study_id, node, last_event)
+    select 'job_' || lpad(n::text, 10, '0'), (array['train', 'synthesize', 'evaluate', 'report'])[1 + n % 4],
+           'job ' || n, 'usr_' || (1 + n / 7 % :owners),
+           '{"kind": "train", "dataset": {"name": "digits"}, "architecture": {"name": "convnet"}, "epochs": 10}',
+           jsonb_build_object('paper', 'table-' || n % 1000), case n % 4 when 3 then 'cpu' else 'accelerator' end,
+           state, (array[0, 0, 0, 0, 0, 0, 1, -1])[1 + n % 8], 0,
+           now() - (:jobs - n) * interval '1 minute', now() - (:jobs - n) * interval '50 seconds',
+           case when state <> 'queued' then now() - (:jobs - n) * interval '40 seconds' end,
+           case when state in ('succeeded', 'failed', 'cancelled') then now() - (:jobs - n) * interval '30 seconds' end,
+           now(), now(), now(), case when state = 'running' then now() + interval '1 day' end,
+           case when state = 'running' then 'wrk_1' end, 'here/cuda:' || n % 64, 'cuda:' || n % 64, 1,
+           case when state <> 'queued'
+                then jsonb_build_object('phase', 'training', 'step', 5, 'total', 10, 'eta_seconds', 600) end,
+           case when n > 20 and n % 20 <> 0 then 'job_' || lpad((n - n % 20)::text, 10, '0') end, 'node', 3
+    from (
+        select n, case when n > :jobs - :running then 'running' when n > :jobs - :running - :waiting then 'queued'
+                       when n % 50 = 0 then 'failed' when n % 97 = 0 then 'cancelled' else 'succeeded' end as state
+        from generate_series(1, :jobs) n
+    ) made;
+    insert into events (job_id, id, type, data)
+    select id, k, 'state', (array['{"from": null, "to": "queued"}', '{"from": "queued", "to": "running"}',
+                                  '{"from": "running", "to": "succeeded"}'])[k]::jsonb
+    from jobs, generate_series(1, 3) k;
+"""
+
+
+def requests(jobs: int) -> dict[str, list[str]]:
+    """Paths to ask for, by what is measured."""
+    draw = random.Random(0)  # noqa: S311 - which jobs are looked at
+    anywhere = [f"job_{draw.randrange(1, jobs):010d}" for _ in range(1000)]
+    studies = [f"job_{draw.randrange(20, jobs, 20) // 20 * 20:010d}" for _ in range(50)]
+    lists: dict[str, list[str]] = {
+        "newest": [""],
+        "state": ["state=running", "state=queued", "state=failed", "state=cancelled,failed", "state=succeeded"],
+        "kind": ["kind=report", "kind=train,evaluate"],
+        "owner": [f"owner=user{n}" for n in range(1, OWNERS, 7)],
+        "label": [f"label=paper%3Dtable-{n}" for n in range(0, 1000, 50)],
+        "study": [f"study={id}" for id in studies],
+        "no study": ["study=none"],
+        "state and kind": ["state=failed&kind=report", "state=running&kind=train"],
+        "state and owner": ["state=failed&owner=user3", "state=queued&owner=user3"],
+        "state and label": ["state=failed&label=paper%3Dtable-50"],
+    }
+    return {
+        "one job": [f"/v1/jobs/{id}" for id in anywhere],
+        **{f"list by {name}": [f"/v1/jobs?{query}" for query in queries] for name, queries in lists.items()},
+        "queue": ["/v1/queue"],
+    }
+
+
+def _client(url: str, key: str, paths: list[str], count: int, *, start: Any, answers: Any) -> None:
+    times = []
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as http:
+        http.get("/v1/me")
+        start.wait()
+        for number in range(count):
+            before = time.perf_counter()
+            answer = http.get(paths[number % len(paths)])
+            times.append(1000 * (time.perf_counter() - before))
+            assert answer.status_code == 200, answer.text
+    answers.put(times)
+
+
+def measured(url: str, key: str, paths: list[str], count: int, clients: int) -> dict[str, float]:
+    """Milliseconds of so many requests, all clients together."""
+    context = multiprocessing.get_context("fork")
+    start, answers = context.Barrier(clients), context.Queue()
+    for number in range(clients):
+        own = paths[number::clients] or paths
+        told = {"start": start, "answers": answers}
+        context.Process(target=_client, args=(url, key, own, count // clients), kwargs=told).start()
+    times = [one for _ in range(clients) for one in answers.get()]
+    cuts = statistics.quantiles(times, n=100)
+    return {"p50": round(cuts[49], 2), "p99": round(cuts[98], 2), "longest": round(max(times), 1), "n": len(times)}
+
+
+def fill(database: Database, jobs: int) -> dict[str, str]:
+    """So many jobs; the keys of a member and of an admin."""
+    values = {"owners": OWNERS, "jobs": jobs, "waiting": min(WAITING, jobs // 10), "running": RUNNING}
+    with database.transaction() as session:
+        for statement in _FILL.strip().rstrip(";").split(";"):
+            session.execute(text(statement), {key: value for key, value in values.items() if f":{key}" in statement})
+        held = "select count(*) from jobs where owner_id = user_id and state = 'running'"
+        session.execute(text(f"update accounts set running = ({held})"))  # noqa: S608 - ours
+        slots = [{"name": f"cuda:{n}", "device": f"cuda:{n}", "takes": ["accelerator"], "job": None} for n in range(64)]
+        workers.register(session, "wrk_1", host="here", pid=1, version="0", slots=slots)
+        session.execute(text("update workers set seen_at = now() + interval '1 day'"))
+        member = accounts.find_user(session, "user3")
+        assert member is not None
+        admin = accounts.create_user(session, "root", "admin")
+        keys = {"member": accounts.create_key(session, member), "admin": accounts.create_key(session, admin)}
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("vacuum analyze"))
+    return keys
+
+
+def main() -> None:
+    """Measure, record."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--jobs", type=int, default=1_000_000)
+    parser.add_argument("--requests", type=int, default=10_000, help="in all, spread over what is measured")
+    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--out", type=Path, default=FOLDER / "reads.json")
+    asked = parser.parse_args()
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="sieve-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        postgres, redis = Postgres(folder / "postgres", log=folder / "log"), Redis(log=folder / "redis.log")
+        postgres.start()
+        redis.start()
+        try:
+            migrate(postgres.url())
+            database = Database(postgres.url())
+            keys = fill(database, asked.jobs)
+            database.dispose()
+            with _served(postgres.url(), redis.url, folder) as url:
+                kinds = requests(asked.jobs)
+                each = asked.requests // (2 * len(kinds))
+                for who, key in keys.items():
+                    for kind, paths in kinds.items():
+                        measured(url, key, paths, 4 * len(paths) if len(paths) < 50 else 50, asked.clients)
+                        found[f"{kind}, {who}"] = measured(url, key, paths, each, asked.clients)
+        finally:
+            redis.stop()
+            postgres.stop()
+    worst = max(found, key=lambda kind: found[kind]["p99"])
+    shown = {
+        "benchmark": "reads",
+        "jobs": asked.jobs,
+        "waiting": min(WAITING, asked.jobs // 10),
+        "clients": asked.clients,
+        "requests": sum(one["n"] for one in found.values()),
+        "worst": {"what": worst, "p99": found[worst]["p99"]},
+        "milliseconds": found,
+    }
+    record(asked.out, shown, ("fastapi", "psycopg", "sqlalchemy", "uvicorn"))
+
+
+class _served:  # noqa: N801 - used as a function
+    """The API in a process of its own; gives its address."""
+
+    def __init__(self, database_url: str, redis_url: str, home: Path) -> None:
+        settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SIEVE_HOME": str(home)}
+        self._environment = os.environ | settings
+
+    def __enter__(self) -> str:
+        port = "8471"
+        command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", "--port", port]
+        command += ["--log-level", "warning", "--no-access-log"]
+        self._process = subprocess.Popen(command, env=self._environment)  # noqa: S603 - ourselves
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                httpx.get(url + "/healthz")
+            except httpx.TransportError:
+                time.sleep(0.1)
+            else:
+                return url
+        raise TimeoutError("the API does not answer")
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+if __name__ == "__main__":
+    main()
