@@ -100,7 +100,7 @@ def admit(session: Session, owner: User, jobs: int) -> None:
             )
     if max_storage is not None:
         made = select(func.coalesce(func.sum(Artifact.size), 0)).join(Job, Job.id == Artifact.job_id)
-        stored = session.scalar(made.where(Job.owner_id == owner.id)) or 0
+        stored = int(session.scalar(made.where(Job.owner_id == owner.id)) or 0)
         if stored >= max_storage:
             raise LimitReached(
                 "storage_full",
