@@ -21,25 +21,25 @@ _bearer = HTTPBearer(auto_error=False, description="A key, as `Authorization: Be
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     database = request.app.state.database
     assert isinstance(database, Database)
     return database
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings = request.app.state.settings
     assert isinstance(settings, Settings)
     return settings
 
 
-def _bell(request: Request) -> Bell:
+async def _bell(request: Request) -> Bell:
     bell = request.app.state.bell
     assert isinstance(bell, Bell)
     return bell
 
 
-def _blobs(request: Request) -> BlobStore:
+async def _blobs(request: Request) -> BlobStore:
     blobs: BlobStore = request.app.state.blobs
     return blobs
 

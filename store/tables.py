@@ -209,7 +209,16 @@ class Job(Table):
         Index("jobs_running", "owner_id", postgresql_where=text("state = 'running'")),
         Index("jobs_leased", "lease_until", postgresql_where=text("state = 'running'")),
         Index("jobs_of_owner", "owner_id", "id"),
-        Index("jobs_in_state", "state", "id"),
+        Index("jobs_in_state", "state", "kind", "id"),
+        Index("jobs_of_owner_in_state", "owner_id", "state", "kind", "id"),
+        Index("jobs_in_no_study", "owner_id", "id", postgresql_where=text("study_id is null")),
+        Index(
+            "jobs_labelled",
+            "labels",
+            postgresql_using="gin",
+            postgresql_ops={"labels": "jsonb_path_ops"},
+            postgresql_where=text("labels <> '{}'"),
+        ),
     )
 
 

@@ -80,7 +80,7 @@ def submit_job(
     return views.job(session, submitted.job)
 
 
-@router.get("")
+@router.get("", response_model=schemas.Page[schemas.JobRow])
 def list_jobs(
     session: Session,
     viewer: Viewer,
@@ -92,13 +92,13 @@ def list_jobs(
     study: Annotated[str | None, Query(description="Jobs of this study; `none` for jobs that are in none.")] = None,
     limit: pages.Limit = 50,
     cursor: pages.Cursor = None,
-) -> schemas.Page[schemas.JobRow]:
+) -> Response:
     """Jobs in short, newest first."""
     owner_id = None
     if owner is not None:
         user = accounts.find_user(session, owner)
         if user is None:
-            return schemas.Page(data=[])
+            return pages.answer(schemas.Page[schemas.JobRow](data=[]))
         owner_id = user.id
     rows = read.page(
         session,
@@ -113,7 +113,7 @@ def list_jobs(
         limit=limit + 1,
     )
     shown = {row.id: row for row in views.job_rows(session, rows[:limit])}
-    return pages.page(rows, limit, lambda row: row.id, lambda row: shown[row.id])
+    return pages.answer(pages.page(rows, limit, lambda row: row.id, lambda row: shown[row.id]))
 
 
 @router.get("/{job_id}")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
-from api import schemas, waiting
+from api import pages, schemas, waiting
 from api.auth import Session, SettingsOf, Viewer, signed_in
 from store import tables, workers
 from store.jobs import queue, surroundings
@@ -16,10 +16,10 @@ from store.jobs import queue, surroundings
 router = APIRouter(prefix="/v1", tags=["queue"])
 
 
-@router.get("/queue")
+@router.get("/queue", response_model=schemas.Page[schemas.Waiting])
 def show_queue(
     session: Session, viewer: Viewer, settings: SettingsOf, *, limit: Annotated[int, Query(ge=1, le=500)] = 50
-) -> schemas.Page[schemas.Waiting]:
+) -> Response:
     """The waiting jobs in the order in which they will start, and why each waits.
 
     Of each sort of slot the first `limit`, and as many of your own wherever they stand, with those that need other
@@ -30,13 +30,8 @@ def show_queue(
     slots = waiting.served(_workers(rows, surroundings.now(session), silence))
     now = waiting.Queue(queue.service(session), slots, queue.busy(session, viewer))
     queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(rows), limit=limit)
-    blocked = queue.blocked(session, viewer, limit=limit)
-    return schemas.Page(
-        data=[
-            *(waiting.queued(job, now) for job in queued),
-            *(waiting.blocked(job, viewer.name) for job in blocked),
-        ]
-    )
+    blocked = [waiting.blocked(job, viewer.name) for job in queue.blocked(session, viewer, limit=limit)]
+    return pages.answer(schemas.Page(data=[*(waiting.queued(job, now) for job in queued), *blocked]))
 
 
 @router.get("/workers", dependencies=[signed_in])

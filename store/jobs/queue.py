@@ -30,7 +30,7 @@ class Waiting:
     """1 is next, in the order that slots would take the jobs of this sort if nothing else came and nobody's usage
     changed. Jobs of users who are at a limit come last."""
     exact: bool
-    """Is it just that place? Else at least that one: of each user only so many jobs are looked at."""
+    """Is it just that place? Else at least that one: only so many places are counted."""
     running: int
     """Slots that the owner's jobs hold now."""
     max_running: int | None
@@ -89,6 +89,22 @@ _LEFT = """
     greatest(0, cast(progress ->> 'eta_seconds' as double precision) - extract(epoch from now() - progressed_at))
 """
 
+_HEADS = f"""
+    select owners.*, sorts.slot, head.id, head.priority, head.queued_at,
+           coalesce(running >= max_running, false)
+               or (sorts.slot = 'accelerator' and :on_gpus and not gpu_hours_left) as held,
+           used + {ADVANCE}::double precision * head.nth as turn
+    from owners
+    cross join lateral (
+        select id, priority, queued_at, row_number() over (order by priority desc, queued_at, id) as nth
+        from jobs
+        where owner_id = user_id and slot = sorts.slot and state = 'queued'
+        order by priority desc, queued_at, id
+        limit :limit
+    ) head
+"""
+"""SQL, of `owners` and `sorts`: of each owner the first jobs that wait for a sort of slot."""
+
 _WAITING = text(f"""
     with owners as materialized (
         select accounts.user_id, accounts.running, {USED} as used,
@@ -96,38 +112,28 @@ _WAITING = text(f"""
                {WEEK_GPU_SECONDS} / 3600 as gpu_hours, {GPU_HOURS_LEFT} as gpu_hours_left
         from accounts, policy
     ),
-    heads as (
-        select owners.*, head.*,
-               coalesce(running >= max_running, false)
-                   or (sorts.slot = 'accelerator' and :on_gpus and not gpu_hours_left) as held,
-               used + {ADVANCE} * row_number() over (
-                   partition by user_id, head.slot order by head.priority desc, head.queued_at, head.id
-               ) as turn
-        from owners
-        cross join (values ('accelerator'), ('cpu')) as sorts (slot)
-        cross join lateral (
-            select id, slot, priority, queued_at
-            from jobs
-            where owner_id = user_id and slot = sorts.slot and state = 'queued'
-            order by priority desc, queued_at, id
-            limit :limit
-        ) head
-    ),
-    placed as (
-        select *, row_number() over (partition by slot
-                   order by held, priority desc, turn, user_id, queued_at, id) as place
-        from heads
+    sorts (slot) as (values ('accelerator'), ('cpu')),
+    first as materialized (
+        select ordered.*, row_number() over (partition by ordered.slot order by held, priority desc, turn, user_id)
+                   as at
+        from sorts
+        cross join lateral ({_HEADS} order by held, priority desc, turn, user_id limit :limit) ordered
     ),
     shown as (
-        select * from placed where place <= :limit or user_id = :viewer order by place, slot limit 2 * :limit
+        select * from first
+        union all
+        select mine.*, :limit + 1
+        from sorts
+        cross join lateral ({_HEADS} where user_id = :viewer) mine
+        where mine.id not in (select id from first)
     )
     select shown.id, jobs.kind, users.name as owner, shown.priority, shown.slot, user_id = :viewer as mine,
            cast(extract(epoch from now() - shown.queued_at) as double precision) as seconds,
-           shown.place, shown.place <= :limit as exact, running, max_running, gpu_hours, max_gpu_hours, gpu_hours_left
+           at, at <= :limit as exact, running, max_running, gpu_hours, max_gpu_hours, gpu_hours_left
     from shown
     join jobs on jobs.id = shown.id
     join users on users.id = user_id
-    order by shown.place, shown.slot
+    order by at, shown.slot, turn
 """)
 
 _BLOCKED = text(f"""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from store.catalogue import visible_to
 from store.errors import NotFound
+from store.lifecycle import State
 from store.tables import Artifact, Event, Job, User
 
 
@@ -33,26 +36,65 @@ def page(
     before: str | None = None,
     limit: int = 50,
 ) -> list[Job]:
-    """Jobs, newest first. `owner` is a user's id, `before` the last id of the page before.
+    """Jobs, newest first, without what only a whole job shows (spec, result). `owner` is a user's id, `before` the last
+    id of the page before.
 
     With `study`, only that study's jobs; with `top_level`, only jobs that are part of no study.
     """
-    query = select(Job).where(visible_to(viewer, Job.owner_id)).order_by(Job.id.desc()).limit(limit)
-    if states:
-        query = query.where(Job.state.in_(states))
-    if kinds:
-        query = query.where(Job.kind.in_(kinds))
-    if owner is not None:
-        query = query.where(Job.owner_id == owner)
-    if label is not None:
-        query = query.where(Job.labels.contains({label[0]: label[1]}))
-    if study is not None:
-        query = query.where(Job.study_id == study)
-    if top_level:
-        query = query.where(Job.study_id.is_(None))
-    if before is not None:
-        query = query.where(Job.id < before)
-    return list(session.scalars(query))
+    only = owner if viewer.role == "admin" else viewer.id
+    if owner is not None and only != owner:
+        return []
+    where = {
+        "owner_id = :owner": ("owner", only),
+        "labels <> '{}' and labels @> cast(:label as jsonb)": ("label", label and json.dumps({label[0]: label[1]})),
+        "study_id = :study": ("study", study),
+        "study_id is null": ("top_level", top_level or None),
+        "id < :before": ("before", before),
+    }
+    given = {condition: value for condition, value in where.items() if value[1] is not None}
+    values: dict[str, Any] = {name: value for name, value in given.values() if name != "top_level"}
+    conditions = " and ".join(given) or "true"
+    statement = _LISTED.format(where=conditions)
+    if (states or kinds) and label is None and study is None:
+        owned = "owner_id = :owner" if only is not None else "true"
+        statement = _LISTED_BY_STATE_AND_KIND.format(where=conditions, owned=owned)
+        values |= {"states": list(states) or list(State), "kinds": list(kinds) or None}
+    elif states or kinds:
+        conditions += " and state = any(:states)" if states else ""
+        conditions += " and kind = any(:kinds)" if kinds else ""
+        statement = _LISTED.format(where=conditions)
+        values |= {"states": list(states), "kinds": list(kinds)}
+    ids = text(statement).columns(Job.id)
+    whole = (defer(column) for column in (Job.spec, Job.result, Job.produces, Job.work, Job.taken))
+    query = select(Job).where(Job.id.in_(ids.subquery().select())).order_by(Job.id.desc()).options(*whole)
+    return list(session.scalars(query, {**values, "limit": limit}))
+
+
+_LISTED = "select id from jobs where {where} order by id desc limit :limit"
+
+_LISTED_BY_STATE_AND_KIND = """
+    with recursive there (state, kind) as (
+        select state, (select min(kind) from jobs where {owned} and jobs.state = asked.state)
+        from unnest(cast(:states as text[])) as asked (state)
+        union all
+        select state, (select min(kind) from jobs where {owned} and jobs.state = there.state and kind > there.kind)
+        from there
+        where kind is not null
+    )
+    select found.id
+    from there
+    cross join lateral (
+        select id from jobs
+        where {where} and jobs.state = there.state and jobs.kind = there.kind
+        order by id desc
+        limit :limit
+    ) found
+    where cast(:kinds as text[]) is null or kind = any(cast(:kinds as text[]))
+    order by found.id desc
+    limit :limit
+"""
+"""The newest of each state and kind that there are, and of these the newest: each is found at the end of its stretch of
+an index (`jobs_in_state`, `jobs_of_owner_in_state`), however rare or common it is."""
 
 
 def children(session: Session, job: Job) -> list[Job]:
