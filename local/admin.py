@@ -109,7 +109,7 @@ def user_called(session: Session, name: str) -> User:
     Raises:
         LocalError: there is none.
     """
-    user = accounts.finduser_called(session, name)
+    user = accounts.find_user(session, name)
     if user is None:
         raise LocalError(f"there is no user {name!r}; `admin add-user` makes one")
     return user

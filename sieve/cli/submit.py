@@ -34,7 +34,7 @@ MEASURING_SECONDS = 30.0
 """A dry run waits this long for networks that the server has to measure first."""
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """Seconds, or a number of `m`inutes, `h`ours or `d`ays."""
 
     name = "duration"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from store import events
 from store.jobs.transition import decide, move, settle
@@ -79,5 +79,5 @@ def _study_overrun() -> ColumnElement[bool]:
     return (Job.state == State.RUNNING) & (Job.slot == "none") & Job.wish.is_(None) & late
 
 
-def _seconds(column: ColumnElement[float | None]) -> ColumnElement[timedelta]:
+def _seconds(column: InstrumentedAttribute[float | None]) -> ColumnElement[timedelta]:
     return func.make_interval(0, 0, 0, 0, 0, 0, column)
