@@ -23,6 +23,7 @@ from core.checkpoints import load_checkpoint, save_checkpoint
 from core.context import Checkpoint, FolderDataset, Inputs, StoredDataset
 from core.errors import CoreError, DamagedCheckpoint, DamagedFile, Stopped
 from core.measuring import measure, peak_memory
+from core.memory import ran_out
 from core.planning import parse
 from core.run import execute
 from core.work import Network
@@ -75,7 +76,7 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
     except Exception as error:
         context.log(traceback.format_exc(limit=-8))
         name = type(error).__name__
-        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        if ran_out(error):
             name = "OutOfMemory"
         code = error.code if isinstance(error, CoreError) else _snake(name)
         message = str(error).strip() or name

@@ -54,9 +54,10 @@ def _trials(drill: Drill, stage: Stage, n: int):  # type: ignore[no-untyped-def]
     try:
         yield from drill.run(stage, n)
     except Exception as error:
-        traceback.print_exc(limit=-6)
+        if not stage.off:
+            traceback.print_exc(limit=-6)
         stage.clear()
-        yield Trial(1, [f"{type(error).__name__}: {str(error)[:2000]}"])
+        yield Trial(1, [f"{type(error).__name__}: {str(error)[:1000]}"])
 
 
 def main() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
-import sys
-import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -31,8 +29,7 @@ def fork(
                 barrier.wait(60)
             work(database, number, *arguments)
         except BaseException as error:
-            traceback.print_exc(limit=-4, file=sys.stderr)
-            errors.put(f"process {number}: {type(error).__name__}: {str(error)[:500]}")
+            errors.put(f"process {number}: {type(error).__name__}: {str(error)[:300]}")
 
     crew = [_context.Process(target=run, args=(number,)) for number in range(count)]
     for process in crew:

@@ -117,7 +117,8 @@ def no_decisions() -> None:
     """Changes of state are not serialised, and any is legal."""
     from store.jobs import claim, finish, renew, submit, transition, wish
 
-    for module in (claim, finish, submit, transition, wish):
+    claim._DECIDE = "select set_config('sieve.decides', 'yes', true)"
+    for module in (finish, submit, transition, wish):
         module.decide = lambda _: None
     transition.legal = lambda *_: True
 
@@ -130,14 +131,10 @@ def no_decisions() -> None:
 @of_worker
 def no_fairness() -> None:
     """First come, first served."""
-    from sqlalchemy import text
-
+    from store import fairness
     from store.jobs import claim
 
-    claim.NEXT = text("""
-        select id, study_id from jobs where state = 'queued' and slot = any(cast(:takes as text[]))
-        order by priority desc, queued_at, id limit 1
-    """)
+    claim._CLAIM = claim._CLAIM.replace(fairness.USED, "0 * accounts.running")
 
 
 @of_api

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
+from sqlalchemy import select, text, update
+
 from store.database import Database
 from store.jobs import claim, finish
+from store.tables import Account, Job
 from tests.drills import load
 from tests.drills.audit import Auditor
 from tests.drills.drill import Drill, Trial
 from tests.drills.forks import fork
-from tests.drills.stage import Stage
-from tests.jobs import NO_BLOBS
+from tests.drills.stage import Place, Stage
+from tests.jobs import NO_BLOBS, person
 from tests.plugins.rehearsal import RehearsalSpec
 
 CLAIMERS = 20
+USERS = 5
+MAY_RUN = 3
+"""Jobs of one user at once: fewer than there are claimers."""
 
 
 def run(stage: Stage, n: int) -> Iterator[Trial]:
     with stage.place() as place:
-        jobs = load.many(place, n, RehearsalSpec(steps=1))
+        jobs: list[str] = []
+        for number in range(USERS):
+            place.owner = person(place.database, f"user {number}")
+            jobs += load.many(place, -(-n // USERS), RehearsalSpec(steps=1))
+        with place.database.transaction() as session:
+            session.execute(update(Account).values(max_running=MAY_RUN))
+        ended = threading.Event()
+        counts: list[tuple[int, int]] = []
+        watching = threading.Thread(target=_watch, args=(place, ended, counts))
+        watching.start()
         began = time.monotonic()
         found = fork(CLAIMERS, _claim, place.database_url, patches=stage.patches)
         seconds = time.monotonic() - began
+        ended.set()
+        watching.join()
+        most = max(running for running, _ in counts)
+        if most > MAY_RUN:
+            found.append(f"{most} jobs of one user ran at once, allowed were {MAY_RUN}")
+        found += [f"{ran} jobs of one user ran, counted were {said}" for ran, said in counts if ran != said][:5]
         found += Auditor.of(place).check(jobs)
-        yield Trial(n, found, {"claims_and_ends_a_second": round(n / seconds)})
+        figures = {"claims_and_ends_a_second": round(len(jobs) / seconds), "looks_at_quotas": len(counts), "most": most}
+        yield Trial(len(jobs), found, figures)
+
+
+def _watch(place: Place, ended: threading.Event, counts: list[tuple[int, int]]) -> None:
+    """Again and again: how many jobs of each user run, and how many are said to."""
+    query = """
+        select (select count(*) from jobs where owner_id = user_id and state = 'running'), running from accounts
+    """
+    while not ended.wait(0.005):
+        with place.database.transaction() as session:
+            counts += [(ran, said) for ran, said in session.execute(text(query))]
 
 
 def _claim(database: Database, number: int) -> None:
@@ -34,9 +67,17 @@ def _claim(database: Database, number: int) -> None:
         with database.transaction() as session:
             taken = claim.claim(session, worker_id=me, takes=("accelerator",), lease_seconds=60)
         if taken is None:
-            return
+            if _all_ended(database):
+                return
+            time.sleep(0.005)
+            continue
         with database.transaction() as session:
             finish.succeed(session, taken.job_id, taken.fence, figures={}, files=(), blobs=NO_BLOBS)
+
+
+def _all_ended(database: Database) -> bool:
+    with database.transaction() as session:
+        return session.scalar(select(Job.id).where(Job.state.in_(("queued", "running"))).limit(1)) is None
 
 
 DRILL = Drill(
