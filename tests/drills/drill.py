@@ -43,7 +43,7 @@ class Drill:
     short: int
     """n in CI."""
     run: Callable[[Stage, int], Iterator[Trial]]
-    """Trials, one after another: at least as many as asked for."""
+    """Trials, one after another: as many as asked for, less those that were in vain."""
     without: tuple[str, ...] = ()
     """Patches (see `entry.py`) that switch the protection off."""
     limits: Mapping[str, tuple[str, float]] = field(default_factory=dict)

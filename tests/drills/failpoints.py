@@ -16,17 +16,10 @@ from typing import Any
 
 from tests.drills.entry import of_nursery, of_worker
 
-COMMITS = ("add_checkpoint", "claim", "succeed", "record", "release", "take_from_the_lost")
+COMMITS = ("add_checkpoint", "record", "release", "succeed", "take_from_the_lost")
 """Verbs of the store, whose commits a worker dies before and after."""
-POINTS = (
-    *(f"{when} commit of {verb}" for verb in COMMITS if verb != "claim" for when in ("before", "after")),
-    "before claim",
-    "after claim",
-    "before rename of a blob",
-    "after rename of a blob",
-    "before save_checkpoint",
-    "after save_checkpoint",
-)
+STEPS = (*(f"commit of {verb}" for verb in COMMITS), "claim", "rename of a blob", "save_checkpoint")
+POINTS = tuple(f"{when} {step}" for step in STEPS for when in ("before", "after"))
 _FILE = "armed"
 _verbs = threading.local()
 
@@ -54,16 +47,12 @@ def in_worker() -> None:
     """Before and after: commits of the store's verbs, claims, and renames of blobs."""
     from store.database import Database
     from store.jobs import finish, renew
-    from worker import slots
+    from worker import slots, sweeper
 
-    for module, verb in [
-        (renew, "add_checkpoint"),
-        (renew, "record"),
-        *((finish, v) for v in COMMITS if v not in dir(renew)),
-    ]:
-        if hasattr(module, verb):
+    for module in (finish, renew, sweeper):
+        for verb in set(COMMITS) & set(dir(module)):
             setattr(module, verb, _noted(verb, getattr(module, verb)))
-    slots.claim = _between("claim", slots.claim)
+    slots.claim = _claiming(slots.claim)
     transaction = Database.transaction
 
     @contextlib.contextmanager
@@ -94,6 +83,19 @@ def _noted(verb: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*arguments, **options)
 
     return noted
+
+
+def _claiming(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A claim commits by itself. One that finds nothing is none."""
+
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        reach("before claim")
+        given = function(*arguments, **options)
+        if given is not None:
+            reach("after claim")
+        return given
+
+    return guarded
 
 
 def _between(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 
 from core.cards import KINDS
 from local.migrations import migrate
@@ -129,9 +130,38 @@ class Place(Workplace):
             query = select(func.count()).where(Job.id.in_(jobs), Job.state.in_(TERMINAL))
             return session.scalars(query).one()
 
+    def answers(self) -> bool:
+        """Does the database?"""
+        try:
+            return self.ended([]) == 0
+        except DBAPIError:
+            return False
+
     def _has_slots(self, pid: int) -> bool:
         with self.database.transaction() as session:
             return any(worker.pid == pid and worker.slots["slots"] for worker in workers(session))
+
+
+class Crew:
+    """Some workers of one kind, of which the dead are replaced."""
+
+    def __init__(self, place: Place, count: int, *patches: str) -> None:
+        """Waits for one of them."""
+        self._place = place
+        self._patches = patches
+        self.workers = [place.start(*patches) for _ in range(count)]
+        place.ready(self.workers[0])
+
+    def holder(self, job: Job) -> subprocess.Popen[bytes] | None:
+        """Who runs a job now."""
+        return next((worker for worker in self.workers if self._place.holds(worker, [job])), None)
+
+    def replace_the_dead(self) -> None:
+        """Start as many as have died, and do not wait for them."""
+        for number, worker in enumerate(self.workers):
+            if worker.poll() is not None:
+                self._place.end(worker)
+                self.workers[number] = self._place.start(*self._patches)
 
 
 class Stage:

@@ -9,7 +9,7 @@ from tests.drills import saboteur
 from tests.drills.audit import Auditor
 from tests.drills.drill import Drill, Trial
 from tests.drills.load import Mix, in_the_middle
-from tests.drills.stage import Stage
+from tests.drills.stage import Crew, Stage
 
 WAYS = ("child", "nursery", "worker", "worker and all below")
 
@@ -17,35 +17,28 @@ WAYS = ("child", "nursery", "worker", "worker and all below")
 def run(stage: Stage, n: int) -> Iterator[Trial]:
     """Two workers with a slot each: what one loses, the other goes on with. Half of the jobs are real ones."""
     with stage.place(SIEVE_CPU_SLOTS="1") as place:
-        crew = [place.start(), place.start()]
-        place.ready(crew[0])
+        crew = Crew(place, 2)
         mix, auditor = Mix(place), Auditor.of(place)
         for number in range(n):
             job, way = mix.submit(), WAYS[(number // 4 + number) % 4]
             deep = in_the_middle(place, job, saved=stage.draw.random() < 0.75)
             time.sleep(stage.draw.uniform(0, 0.5))
-            holders = [worker for worker in crew if place.holds(worker, [job])]
-            if not deep or not holders:  # it was quicker than the saboteur
+            victim = crew.holder(job)
+            if not deep or victim is None:  # it was quicker than the saboteur
                 continue
-            (victim,) = holders
             nursery, children = saboteur.family(victim)
             everyone = saboteur.all_of(victim)
             pids = {"child": children, "nursery": [nursery], "worker": [victim.pid]}.get(way, everyone)
             blow = saboteur.strike(place.database, *pids)
             if way.startswith("worker"):
                 victim.wait()
-                crew[crew.index(victim)] = place.start()
+                crew.replace_the_dead()
             left = saboteur.left_after(everyone[1:] if way != "child" else children, 5)
             place.until(job, seconds=90)
             found = auditor.check([job.id], strikes=[blow]) + [f"{command} outlived a {way}" for command in left]
             resumed = auditor.resumed([job.id])
             yield Trial(1, found, {"kind": job.kind, "killed": way, "resumed_at": resumed})
-        yield from _together(auditor, mix)
-
-
-def _together(auditor: Auditor, mix: Mix) -> Iterator[Trial]:
-    """At last, what is not one kill's."""
-    yield Trial(0, auditor.checkpoints() + auditor.check(mix.undisturbed))
+        yield Trial(0, auditor.checkpoints() + auditor.check(mix.undisturbed))
 
 
 DRILL = Drill(

@@ -34,7 +34,7 @@ def run(stage: Stage, n: int) -> Iterator[Trial]:
                 else:
                     time.sleep(stage.draw.uniform(5, 40))
                 stop_for(stage.postgres, stage.draw.uniform(0, 2), stage.draw)
-                eventually(lambda: _answers(place), 30)
+                eventually(place.answers, 30)
                 restarts += 1
             submitting.join()
             yield Trial(len(jobs), Auditor.of(place).check(jobs), {"restarts": restarts})
@@ -48,13 +48,6 @@ def _submit(place: Place, count: int, jobs: list[str]) -> None:
         except DBAPIError:
             time.sleep(0.2)
         time.sleep(0.3)
-
-
-def _answers(place: Place) -> bool:
-    try:
-        return place.ended([]) == 0
-    except DBAPIError:
-        return False
 
 
 DRILL = Drill(
