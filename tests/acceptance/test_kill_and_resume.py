@@ -1,4 +1,4 @@
-"""A study whose worker is killed ends as an undisturbed one does. The long form: tests/drills/kill_and_resume.py."""
+"""A study whose worker is killed ends as an undisturbed one does. The long form: `make drills DRILLS=study`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from core.planning import parse
 from local.postgres import Postgres
 from local.redis import Redis
 from tests.drills.kill_and_resume import drill
+from tests.working import workplace
 
 SMALL: dict[str, Any] = {
     "kind": "study",
@@ -33,9 +34,7 @@ SMALL: dict[str, Any] = {
 @pytest.mark.timeout(600)
 def test_a_few_kills(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> None:
     line = drill(
-        postgres,
-        redis_server.url,
-        tmp_path,
+        lambda name: workplace(postgres, redis_server.url, tmp_path / name),
         parse(SMALL),
         kills=2,
         seed=1,
@@ -43,23 +42,3 @@ def test_a_few_kills(postgres: Postgres, redis_server: Redis, tmp_path: Path) ->
     )
     print(json.dumps(line))
     assert line["held"], json.dumps(line)
-
-
-@pytest.mark.full
-@pytest.mark.timeout(3600)
-def test_twenty_kills(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> None:
-    spec = parse({"kind": "study", "preset": "digits"})
-    line = drill(postgres, redis_server.url, tmp_path, spec, kills=20, seed=0, settings={})
-    assert line["held"], json.dumps(line)
-    assert all(line["hit"].values()), line
-
-
-@pytest.mark.full
-@pytest.mark.timeout(1800)
-def test_without_checkpoints_it_does_not_hold(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> None:
-    settings = {"SIEVE_CHECKPOINT_SECONDS": "1000000"}
-    line = drill(postgres, redis_server.url, tmp_path, parse(SMALL), kills=2, seed=1, settings=settings)
-    assert not line["held"]
-    assert line["kills"] == 2
-    assert line["what_held"]["files_identical"]
-    assert not line["what_held"]["resumed_above_zero"]

@@ -8,6 +8,7 @@ import importlib
 import json
 import pkgutil
 import random
+import subprocess
 import sys
 import time
 import traceback
@@ -16,7 +17,10 @@ import tests.drills as package
 from tests.drills import rows
 from tests.drills.drill import Drill, Record, Trial, commit, line
 from tests.drills.stage import Stage, raised
+from tests.working import ROOT
 
+LANES = 3
+"""Of the short form."""
 AGAIN = 5
 """Times that a drill is begun again because some of its trials were in vain: a job had ended before it was hurt."""
 
@@ -49,7 +53,10 @@ def hold(stage: Stage, drill: Drill, n: int, *, off: bool, fresh: bool) -> bool:
                 if off and trial.found:
                     satisfied = True
                     break
-    said = line(drill, trials, off=off)
+    if wrong := stage.look_over():
+        trials.append(Trial(0, wrong))
+        record.add(trials[-1], version)
+    said = line(drill, trials, off=off, short=stage.short)
     said["seconds"] = round(time.monotonic() - began, 1)
     print(json.dumps(said), flush=True)
     return bool(said["held"]) is not off
@@ -66,6 +73,17 @@ def _trials(drill: Drill, stage: Stage, n: int):  # type: ignore[no-untyped-def]
         yield Trial(1, [f"{type(error).__name__}: {str(error)[:1000]}"])
 
 
+def in_lanes(drills: list[Drill]) -> bool:
+    """Hold the short form of drills side by side: they mostly wait. Those that share a worker are one lane."""
+    lanes: list[list[Drill]] = [[drill for drill in drills if drill.shares], *([] for _ in range(LANES - 1))]
+    for drill in sorted(drills, key=lambda drill: drill.seconds, reverse=True):
+        if not drill.shares:
+            min(lanes, key=lambda lane: sum(one.seconds for one in lane)).append(drill)
+    command = [sys.executable, "-m", "tests.drills", "--short"]
+    running = [subprocess.Popen([*command, *(drill.name for drill in lane)], cwd=ROOT) for lane in lanes if lane]
+    return not any([process.wait() for process in running])
+
+
 def main() -> None:
     """See the package's docstring."""
     drills = all_drills()
@@ -79,7 +97,11 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.drills) - set(drills):
         parser.error(f"there is no drill {', '.join(sorted(unknown))}")
-    chosen = [drill for name, drill in drills.items() if name in (asked.drills or drills)]
+    chosen = [drills[name] for name in asked.drills or drills]
+    if asked.short:
+        chosen = [drill for drill in chosen if drill.short]
+    if asked.short and not asked.drills:
+        sys.exit(not in_lanes(chosen))
     good = True
     with raised() as stage:
         stage.short = asked.short

@@ -66,10 +66,16 @@ class Auditor:
         missing = set(jobs) - set(events)
         return [*found, *(f"{job} is lost" for job in sorted(missing))]
 
-    def checkpoints(self) -> list[str]:
-        """Checkpoints whose blob is not there or not whole."""
-        rows = self._rows("select job_id, step, sha256 from checkpoints", ())
-        return [f"{row.job_id}: the checkpoint of step {row.step} {w}" for row in rows for w in self._blob(row.sha256)]
+    def references(self) -> list[str]:
+        """Checkpoints and artifacts of all jobs whose blob is not there or not whole."""
+        rows = self._rows(
+            """
+            select job_id, 'the checkpoint of step ' || step as what, sha256 from checkpoints
+            union all select job_id, name, sha256 from artifacts
+            """,
+            (),
+        )
+        return [f"{row.job_id}: {row.what} {wrong}" for row in rows for wrong in self._blob(row.sha256)]
 
     def resumed(self, jobs: Collection[str]) -> list[int]:
         """The steps that attempts were resumed at."""

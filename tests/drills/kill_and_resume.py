@@ -1,44 +1,31 @@
 """kill -9 of the worker, again and again, while a study runs: it ends as if nothing had happened.
 
-    python -m tests.drills.kill_and_resume --kills 20
-
 The study is run twice, each time on an empty database and empty blobs: undisturbed, and with kills at random moments of
 trainings, constructions and evaluations. Every third kill takes nursery and children in the same moment. Held means:
 the study succeeded; every file of every job (datasets, weights, table) has the same hash; figures are equal but for
 times; nothing outlived its worker by five seconds; jobs were resumed at a step above 0, each from its newest
 checkpoint; and no kill cost more than the longest time between two checkpoints.
-
-Prints one line of JSON and leaves it in out/drills/kill_and_resume.json. `--without-checkpoints` takes the protection
-away; then it must not hold.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import random
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
-from core.planning import parse
-from local.migrations import migrate
-from local.postgres import Postgres
-from local.redis import Redis
 from sieve.specs import Spec
 from store.blobs import DiskBlobs, sha256_of
 from store.tables import Artifact, Event, Job
-from tests.conftest import TEMPLATE, execute
-from tests.working import ROOT, Workplace, descendants, eventually, kill, statuses, workplace
+from tests.working import Workplace, descendants, eventually, kill, statuses
 
 KINDS = ("train", "synthesize", "evaluate")
 CHECKPOINT_SECONDS = 1.0
@@ -225,54 +212,17 @@ def compare(undisturbed: Run, disturbed: Run, *, kills: int) -> dict[str, Any]:
 
 
 def drill(
-    server: Postgres, redis_url: str, folder: Path, spec: Spec, *, kills: int, seed: int, settings: dict[str, str]
+    places: Callable[[str], AbstractContextManager[Workplace]],
+    spec: Spec,
+    *,
+    kills: int,
+    seed: int,
+    settings: dict[str, str],
 ) -> dict[str, Any]:
-    """Both runs, and what held."""
+    """Both runs, each in a place of its own, and what held."""
     runs = []
     for name, count in (("undisturbed", 0), ("disturbed", kills)):
-        with workplace(server, redis_url, folder / name) as place:
+        with places(name) as place:
             place.settings = SETTINGS | settings
             runs.append(run_study(place, spec, kills=count, seed=seed))
     return compare(*runs, kills=kills)
-
-
-@contextlib.contextmanager
-def servers() -> Iterator[tuple[Postgres, Redis, Path]]:
-    """PostgreSQL with an empty template, and Redis."""
-    with tempfile.TemporaryDirectory(prefix="sieve-drill-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        postgres = Postgres(folder / "postgres", log=folder / "postgres.log")
-        redis = Redis(log=folder / "redis.log")
-        try:
-            postgres.start()
-            redis.start()
-            execute(postgres, f"CREATE DATABASE {TEMPLATE}")
-            migrate(postgres.url(TEMPLATE))
-            yield postgres, redis, folder
-        finally:
-            redis.stop()
-            postgres.stop()
-
-
-def main() -> None:
-    """The drill from the command line; ends with 1 where it did not hold."""
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--preset", default="digits")
-    parser.add_argument("--without-checkpoints", action="store_true")
-    asked = parser.parse_args()
-    spec = parse({"kind": "study", "preset": asked.preset})
-    settings = {"SIEVE_CHECKPOINT_SECONDS": "1000000"} if asked.without_checkpoints else {}
-    with servers() as (postgres, redis, folder):
-        line = drill(postgres, redis.url, folder, spec, kills=asked.kills, seed=asked.seed, settings=settings)
-    out = ROOT / "out" / "drills"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "kill_and_resume.json").write_text(json.dumps(line) + "\n")
-    print(json.dumps(line))
-    raise SystemExit(not line["held"])
-
-
-if __name__ == "__main__":
-    main()

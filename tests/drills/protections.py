@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from select import select as select_of_system
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, select
@@ -85,6 +87,14 @@ def no_charging() -> None:
         charged(session, job, **reason)
 
     finish._charge = free
+
+
+@of_worker
+def no_looking() -> None:
+    """A slot that is not rung for does not look for work."""
+    from worker import slots
+
+    slots.select = SimpleNamespace(select=lambda readable, *_: select_of_system(readable, [], []))  # type: ignore[assignment]
 
 
 @of_worker

@@ -23,13 +23,15 @@ from core.cards import KINDS
 from local.migrations import migrate
 from local.postgres import Postgres
 from local.redis import Redis
-from store import accounts
+from store import accounts, fsck
+from store.blobs import DiskBlobs
 from store.database import Database
 from store.lifecycle import TERMINAL
 from store.tables import Job, Worker
 from store.workers import workers
 from tests.conftest import TEMPLATE, execute
 from tests.drills import saboteur
+from tests.drills.audit import Auditor
 from tests.drills.entry import command
 from tests.plugins import rehearsal
 from tests.working import ROOT, SETTINGS, Workplace, descendants, eventually
@@ -137,6 +139,11 @@ class Place(Workplace):
         except DBAPIError:
             return False
 
+    def looked_over(self) -> list[str]:
+        """What the auditor, and the service's own fsck, find wrong in all that there is."""
+        found = [*fsck.rows(self.database), *fsck.bytes_of(self.database, DiskBlobs(self.home / "blobs"))]
+        return Auditor.of(self).references() + [f"fsck: {one.message}" for one in found if one.wrong]
+
     def _has_slots(self, pid: int) -> bool:
         with self.database.transaction() as session:
             return any(worker.pid == pid and worker.slots["slots"] for worker in workers(session))
@@ -180,6 +187,7 @@ class Stage:
         self._shared: tuple[Place, contextlib.ExitStack] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
         self._places = 0
+        self._wrong: list[str] = []
 
     @contextlib.contextmanager
     def place(self, **settings: str) -> Iterator[Place]:
@@ -193,6 +201,7 @@ class Stage:
         place = Place(database, url, self.redis.url, home, dict(settings), patches=self.patches)
         try:
             yield place
+            self._wrong += place.looked_over()
         finally:
             for process in list(place.running):
                 place.end(process)
@@ -214,6 +223,11 @@ class Stage:
         if self._worker is None or self._worker.poll() is not None:
             self._worker = place.ready(place.start())
         yield place, self._worker
+
+    def look_over(self) -> list[str]:
+        """After each drill: what is wrong in any place that it used."""
+        wrong, self._wrong = self._wrong, []
+        return wrong + (self._shared[0].looked_over() if self._shared is not None else [])
 
     def clear(self) -> None:
         """End what was shared."""

@@ -35,6 +35,8 @@ DRILL = Drill(
     holds="an out-of-memory or crashing job ends failed with its reason after 3 attempts, others unharmed",
     full=30,
     short=3,
+    shares=True,
+    seconds=5,
     run=run,
     without=("tests.drills.protections:no_charging",),
 )

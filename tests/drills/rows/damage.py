@@ -113,6 +113,7 @@ DRILL = Drill(
     holds="every damaged checkpoint or blob is noticed, the previous one used: truncation and bit flips",
     full=200,
     short=4,
+    shares=True,
     run=run,
     without=("tests.drills.protections:no_digests",),
 )

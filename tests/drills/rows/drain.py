@@ -19,10 +19,9 @@ EPOCHS_OF_SECONDS = {**TRAIN, "adversary": {"norm": "l2", "epsilon": 0.5, "steps
 
 def run(stage: Stage, n: int) -> Iterator[Trial]:
     """A training and a rehearsal; every tenth time one that does not listen, as in a very long epoch."""
-    with stage.place() as place:
-        for number in range(n):
+    for number in range(n):
+        with stage.at_work() as (place, worker):
             other = RehearsalSpec(ending="deaf") if number % 10 == 9 else RehearsalSpec(steps=1000, seconds=0.1)
-            worker = place.ready(place.start())
             jobs = [place.submit(EPOCHS_OF_SECONDS), place.submit(other)]
             for job in jobs:
                 in_the_middle(place, job, saved=False)
@@ -46,6 +45,8 @@ DRILL = Drill(
     holds="drain on SIGTERM <= 60 s; the attempt is not charged: mid-epoch",
     full=50,
     short=1,
+    shares=True,
+    seconds=10,
     run=run,
     without=("tests.drills.protections:no_draining",),
     limits={"seconds": ("max", 60)},

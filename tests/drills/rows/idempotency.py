@@ -43,6 +43,7 @@ DRILL = Drill(
     holds="100 concurrent submits with one Idempotency-Key make 1 job",
     full=20,
     short=1,
+    seconds=5,
     run=run,
     without=("tests.drills.protections:no_idempotency",),
 )

@@ -56,6 +56,7 @@ DRILL = Drill(
     holds="no orphan process 5 s after its worker dies: kill -9 of the worker and of the nursery",
     full=150,
     short=3,
+    seconds=30,
     run=run,
     without=("tests.drills.protections:no_cleaning",),
 )

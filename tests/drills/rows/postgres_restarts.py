@@ -54,7 +54,8 @@ DRILL = Drill(
     name="postgres_restarts",
     holds="all invariants hold: Postgres restarted every 5-40 s under 2,000 small jobs",
     full=2000,
-    short=60,
+    short=40,
+    seconds=30,
     run=run,
     without=("tests.drills.protections:no_transactions",),
 )

@@ -78,6 +78,7 @@ DRILL = Drill(
     holds="terminal states never change; 0 illegal transitions: reaper / cancel / finish races",
     full=1000,
     short=100,
+    seconds=5,
     run=run,
     without=("tests.drills.protections:no_decisions",),
 )

@@ -16,7 +16,7 @@ from tests.jobs import events, look
 from tests.plugins.rehearsal import RehearsalSpec
 from tests.working import eventually
 
-SECONDS = {"full": 300.0, "short": 4.0}
+SECONDS = {"full": 300.0, "short": 3.0}
 """Of each absence: ten minutes for the two."""
 AT_ONCE = 8
 """Submissions in the same moment."""
@@ -69,6 +69,7 @@ DRILL = Drill(
     holds="submit still answers in < 1 s, running jobs go on: Redis gone for 10 min",
     full=2,
     short=2,
+    shares=True,
     run=run,
     without=("tests.drills.protections:no_impatience",),
     limits={"submit_seconds": ("max", 1.0)},

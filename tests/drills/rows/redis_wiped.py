@@ -19,8 +19,7 @@ ROUND = 250
 
 def run(stage: Stage, n: int) -> Iterator[Trial]:
     """Most are queued when Redis dies. The last ones come while it is away and the slots have nothing to do."""
-    looking = {"SIEVE_LOOK_SECONDS": "1000000"} if stage.off else {}
-    with stage.place(**looking) as place, place.working():
+    with stage.at_work() as (place, _):
         for first in range(0, n, ROUND):
             count = min(ROUND, n - first)
             last = max(1, count // 10)
@@ -42,5 +41,8 @@ DRILL = Drill(
     holds="1000 of 1000 queued jobs finish: Redis killed and wiped in the middle",
     full=1000,
     short=60,
+    shares=True,
+    seconds=10,
     run=run,
+    without=("tests.drills.protections:no_looking",),
 )

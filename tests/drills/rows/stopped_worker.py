@@ -53,7 +53,8 @@ DRILL = Drill(
     name="stopped_worker",
     holds="every write of a worker that lost its lease is refused: SIGSTOP past the lease, then CONT",
     full=200,
-    short=2,
+    short=1,
+    seconds=25,
     run=run,
     without=("tests.drills.protections:no_fence",),
 )
