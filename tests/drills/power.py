@@ -55,7 +55,12 @@ def forget(home: Path) -> int:
         else:
             files[row["inode"]] = row
     shutil.rmtree(home / "scratch", ignore_errors=True)
-    return _forget(home / "blobs", folders, files)
+    blobs = home / "blobs"
+    if folders.get(home.stat().st_ino, {}).get(blobs.name) != blobs.stat().st_ino:
+        shutil.rmtree(blobs)
+        blobs.mkdir()
+        return 1
+    return _forget(blobs, folders, files)
 
 
 def _forget(folder: Path, folders: dict[int, dict[str, int]], files: dict[int, dict[str, Any]]) -> int:
