@@ -78,6 +78,7 @@ BENCHMARKS = (
     ),
     Benchmark("profile", (Figure("small.of_rate"), Figure("resnet18.of_rate"))),
     Benchmark("forms", ()),
+    Benchmark("batches", ()),
     Benchmark(
         "feature_matching",
         (Figure("speedup", at_least=5), Figure("accuracy_gap", at_most=2), Figure("images.speedup.median")),
