@@ -45,11 +45,13 @@ class Size:
     standard: tuple[int, int]
     """Epochs and images of the training."""
     adversarial: tuple[int, int]
+    tries: int
+    """Of each batch size of each contestant, before the rounds."""
 
 
 SIZES = {
-    "small": Size(1024, 256, 20, 0.1, (64, 128, 256), standard=(5, 10_000), adversarial=(4, 10_000)),
-    "resnet18": Size(512, 128, 5, 0.3, (16, 32, 64), standard=(2, 1500), adversarial=(2, 1000)),
+    "small": Size(1024, 256, 20, 0.1, (64, 128, 256), standard=(5, 10_000), adversarial=(4, 10_000), tries=3),
+    "resnet18": Size(512, 128, 5, 0.3, (16, 32, 64), standard=(2, 1500), adversarial=(2, 1000), tries=1),
 }
 
 
@@ -134,7 +136,7 @@ def compare(network: str, models: dict[str, tuple[Classifier, float]], images: T
 def screen(
     size: Size, model: Classifier, epsilon: float, images: Tensor, labels: Tensor
 ) -> dict[str, dict[int, float]]:
-    """Seconds an image and step of every contestant at each batch size, the better of two tries of two steps."""
+    """Seconds an image and step of every contestant at each batch size: the best of `tries` of two steps."""
     setting = Setting(epsilon, 2, size.relative_step, model.head.out_features)
     attacks = {US: ours(FrozenModel(model, "fast"), setting)}
     attacks |= {name: peer(model, setting) for name, peer in PEERS.items()}
@@ -144,7 +146,7 @@ def screen(
         return lambda: in_batches(attack, x, y, batch)
 
     entrants = {(name, batch): run(attack, batch) for name, attack in attacks.items() for batch in size.batches}
-    taken = in_turn({f"{name} {batch}": entrant for (name, batch), entrant in entrants.items()}, 2, warm=False)
+    taken = in_turn({f"{name} {batch}": entrant for (name, batch), entrant in entrants.items()}, size.tries, warm=False)
     found: dict[str, dict[int, float]] = {name: {} for name in attacks}
     for name, batch in entrants:
         found[name][batch] = min(taken[f"{name} {batch}"].wall) / len(x) / setting.steps
