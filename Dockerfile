@@ -24,4 +24,4 @@ ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 SIEVE_HOME=/data
 USER sieve
 VOLUME /data
 EXPOSE 8420
-CMD ["uvicorn", "api.app:create_app", "--factory", "--host", "0.0.0.0", "--port", "8420"]
+CMD ["python", "-m", "api", "--host", "0.0.0.0", "--port", "8420"]

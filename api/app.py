@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 import sieve
 from api import problems, submission
 from api.limits import BodyLimit
+from api.observed import Observed, Watched
 from api.routes import accounts, artifacts, catalogue, datasets, jobs, lab, models, queue, results, service, slots
 from core.planning import submittable_kinds
 from store.blobs import blob_store
@@ -49,7 +50,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
+    app.state.observed = Observed(database, settings.home)
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
+    app.add_middleware(Watched, observed=app.state.observed)
     app.state.settings = settings
     app.state.database = database
     app.state.turns = anyio.Semaphore(AT_ONCE)

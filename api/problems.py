@@ -9,9 +9,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from psycopg.errors import UndefinedColumn, UndefinedTable
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -106,6 +107,13 @@ def install(app: FastAPI) -> None:
         return respond(
             Problem(503, "database_unavailable", "the database cannot be reached now", headers={"Retry-After": "2"})
         )
+
+    @app.exception_handler(ProgrammingError)
+    def _(_: Request, error: ProgrammingError) -> JSONResponse:
+        if not isinstance(error.orig, UndefinedColumn | UndefinedTable):
+            raise error
+        detail = "the database is of another version than this server: an upgrade is going on, or is to be done"
+        return respond(Problem(503, "other_version", detail, headers={"Retry-After": "5"}))
 
     @app.exception_handler(StorageFailed)
     def _(_: Request, __: StorageFailed) -> JSONResponse:

@@ -20,6 +20,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "version": 1,
         "step": checkpoint.step,
         "values": dict(checkpoint.values),
+        "environment": dict(checkpoint.environment),
         "digest": _digest(checkpoint),
     }
     write_tensors(path, checkpoint.tensors, header)
@@ -37,16 +38,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise DamagedCheckpoint(str(error)) from None
     if header.get("format") != "checkpoint":
         raise DamagedCheckpoint(f"{path.name} is not a checkpoint")
-    checkpoint = Checkpoint(header["step"], tensors, header["values"])
+    checkpoint = Checkpoint(header["step"], tensors, header["values"], header.get("environment", {}))
     if _digest(checkpoint) != header["digest"]:
         raise DamagedCheckpoint(f"{path.name} does not hold what was written to it")
     return checkpoint
 
 
 def _digest(checkpoint: Checkpoint) -> str:
-    """BLAKE2b over step, values and every tensor's name, type, shape and bytes, as 64 hexadecimal digits."""
+    """BLAKE2b over step, values, environment (older files have none) and every tensor's name, type, shape and bytes.
+
+    64 hexadecimal digits.
+    """
     digest = hashlib.blake2b(digest_size=32)
-    digest.update(json.dumps([checkpoint.step, dict(checkpoint.values)], sort_keys=True).encode())
+    said = [checkpoint.step, dict(checkpoint.values)]
+    if checkpoint.environment:
+        said.append(dict(checkpoint.environment))
+    digest.update(json.dumps(said, sort_keys=True).encode())
     for name in sorted(checkpoint.tensors):
         tensor = checkpoint.tensors[name].detach().cpu().contiguous()
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())

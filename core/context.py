@@ -25,6 +25,8 @@ class Checkpoint:
     tensors: Mapping[str, torch.Tensor]
     values: Mapping[str, Any] = field(default_factory=dict)
     """JSON values."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values: where it was saved. The routine's context fills it in."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ key, and it holds sorted JSON.
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,13 +26,21 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mappi
     """Write tensors, from whatever device they are on, and a JSON header. An old file at `path` is replaced whole.
 
     A writer that is killed leaves the old file as it was.
+
+    Raises:
+        OSError: it could not be written: the disk is full.
     """
     # Copies: two names may share memory, which the format cannot express.
     owned = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     part = path.with_name(path.name + ".part")
-    save_file(owned, part, metadata={HEADER: json.dumps(header, sort_keys=True)})
+    try:
+        save_file(owned, part, metadata={HEADER: json.dumps(header, sort_keys=True)})
+    except SafetensorError as error:
+        part.unlink(missing_ok=True)
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error), str(path)) from None
     part.replace(path)
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from local.admin import admin
+from local.backup import backup_command, restore_command
 from local.demo import DEFAULT_OUT, demo
+from local.doctor import doctor_command
 from local.errors import LocalError
 from local.home import Home, default_home
 from local.lab import COMMANDS
@@ -48,7 +50,8 @@ def demo_command(dataset: str, seed: int, out: Path) -> None:
     demo(dataset, seed, out.absolute())
 
 
-for command in (fsck_command, gc_command, *COMMANDS):
+OWN = (fsck_command, gc_command, backup_command, restore_command, doctor_command)
+for command in (*OWN, *COMMANDS):
     admin.add_command(command)
 main.add_command(admin)
 

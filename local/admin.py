@@ -83,6 +83,11 @@ def workers(here: bool) -> None:
         raise LocalError(f"no worker on {platform.node()} was heard of for {SILENCE.total_seconds():.0f} s")
 
 
+def is_configured() -> bool:
+    """Is this server told where its database is, as in a container? Else it runs on its own data folder."""
+    return "DATABASE_URL" in os.environ or "SIEVE_SECRETS_DIR" in os.environ
+
+
 def database_url() -> str:
     """The database of this server. Raises `LocalError` as `installation` does."""
     return installation().database_url
@@ -94,7 +99,7 @@ def installation() -> Settings:
     Raises:
         LocalError: no database is configured, and no service runs on this machine's data folder.
     """
-    if "DATABASE_URL" in os.environ or "SIEVE_SECRETS_DIR" in os.environ:
+    if is_configured():
         return settings()
     home = Home(default_home())
     address = home.address()

@@ -77,7 +77,7 @@ class Postgres:
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         lock = self._lock()
         try:
-            binaries = _binaries()
+            binaries = programs_folder()
             binaries = programs(DISTRIBUTION, binaries, ["bin/postgres", "share/postgresql/postgres.bki"], self._user)
             if not self.cluster.exists():
                 self._initialise(binaries / "bin" / "initdb")
@@ -170,7 +170,7 @@ class Postgres:
                 time.sleep(0.02)
 
 
-def _binaries() -> Path:
+def programs_folder() -> Path:
     """The folder with bin, lib and share inside the installed wheel."""
     found = [file for file in files(DISTRIBUTION) or [] if file.match("*/bin/postgres")]
     if not found:

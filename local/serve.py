@@ -8,14 +8,12 @@ from __future__ import annotations
 import socket
 import sys
 
-import uvicorn
+from api.__main__ import serve
 
 
 def main(descriptor: int) -> None:
-    """Serve until SIGTERM; event streams get 3 seconds to end."""
-    listening = socket.socket(fileno=descriptor)
-    config = uvicorn.Config("api.app:create_app", factory=True, timeout_graceful_shutdown=3, server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    """Serve until SIGTERM."""
+    serve(listening=socket.socket(fileno=descriptor))
 
 
 if __name__ == "__main__":

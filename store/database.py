@@ -15,6 +15,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         """`url` as SQLAlchemy takes it: postgresql+psycopg://user:password@host/name."""
+        self.url = url
         # A server that cannot be reached is noticed within a lease, and so is one that went away without a word.
         patience = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5}
         self.engine = create_engine(

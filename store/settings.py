@@ -9,6 +9,7 @@ import os
 import platform
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -64,6 +65,17 @@ class Settings(BaseSettings):
     scratch_folder: Path | None = Field(default=None, validation_alias="SIEVE_SCRATCH")
     """Where attempts write before they publish; `scratch` in the data folder where it is not given. Hosts that share a
     data folder each give a local one."""
+
+    min_free_bytes: int = Field(default=512 << 20, ge=0)
+    """A worker takes no jobs while its data folder's disk has less than this left."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """What processes log: `auto` is text at a terminal, else JSON."""
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port of 127.0.0.1 on which a worker tells Prometheus its own figures; 0 for none. The API has `/metrics`."""
+    root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$")
+    """Prefix that a proxy in front of the API takes off, such as /sieve."""
+    trusted_proxies: str = "127.0.0.1"
+    """Addresses (with commas between) of proxies that are believed who the client is; `*` for any."""
 
     @property
     def blobs(self) -> Path:

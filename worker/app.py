@@ -10,6 +10,7 @@ import threading
 from store.blobs import blob_store
 from store.database import Database
 from store.ids import new_id
+from store.schema import Standing
 from store.settings import Settings
 from store.wakeups import Bell
 from worker import processes
@@ -25,6 +26,9 @@ from worker.watch import CANCEL_SECONDS, PAUSE_SECONDS
 
 DRAIN_SECONDS = PAUSE_SECONDS + 3 * CANCEL_SECONDS
 """By then every attempt was paused or killed, and given back."""
+
+OUTDATED = 75
+"""Exit status of a worker that is older than the database: start it again, upgraded."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,21 +52,36 @@ class WorkerApp:
         self._upkeep = Upkeep(self._ledger)
         self._asked_to_end = threading.Event()
 
-    def run(self) -> None:
-        """Work until SIGTERM or SIGINT, then drain. A second signal ends at once."""
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT, then drain. A second signal ends at once. Gives the exit status."""
         processes.become_subreaper()
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # numbers as the driver's tools give them
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         settings = self._ledger.settings
-        settings.scratch.mkdir(parents=True, exist_ok=True)
+        for folder in (settings.home, settings.scratch):
+            folder.mkdir(parents=True, exist_ok=True)
         Listener(settings.redis_url, self._ledger.worker_id, self._wake).start()
+        self._ledger.gate.look(self._ledger)
         self._nursery.start(self._on_nursery_ready)
         self._sweeper.start()
         self._surveyor.start()
         self._upkeep.start()
-        self._asked_to_end.wait()
+        outdated = self._wait()
         self._drain()
+        return OUTDATED if outdated else 0
+
+    def _wait(self) -> bool:
+        """Until asked to end; or, True, until the database is of a newer version and the last attempt has ended."""
+        gate = self._ledger.gate
+        while not self._asked_to_end.wait(1.0 if gate.shut else self._ledger.settings.lease_seconds / 4):
+            was_shut = gate.shut
+            gate.look(self._ledger)
+            if was_shut and not gate.shut:
+                self._wake()
+            if gate.standing is Standing.AHEAD and not any(slot.busy for slot in self._slots):
+                return True
+        return False
 
     def _on_nursery_ready(self) -> None:
         """The first time, the number of GPUs is known and slots can be made; later, they are only woken."""

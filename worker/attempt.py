@@ -9,6 +9,8 @@ its device out: {"do": "try", ...} first; then tried.
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import hashlib
 import os
 import platform
@@ -27,6 +29,7 @@ from core.memory import ran_out
 from core.planning import parse
 from core.run import execute
 from core.work import Network
+from worker.fingerprint import changes, fingerprint
 from worker.pipe import Closed, Message, Pipe
 
 MAY_PASS = (MemoryError, OSError, RuntimeError)
@@ -78,6 +81,8 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
         name = type(error).__name__
         if ran_out(error):
             name = "OutOfMemory"
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            name = "DiskFull"
         code = error.code if isinstance(error, CoreError) else _snake(name)
         message = str(error).strip() or name
         again = isinstance(error, MAY_PASS) and not isinstance(error, CoreError)
@@ -88,8 +93,11 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
         {"name": output.name, "path": str(output.path), "role": output.role, "media_type": output.media_type}
         for output in result.outputs
     ]
+    figures = dict(result.figures)
+    if context.changes:
+        figures["resumed_elsewhere"] = context.changes
     taken = {"seconds": time.monotonic() - began, "memory": peak_memory(context.device)}
-    return {"say": "done", "figures": dict(result.figures), "outputs": outputs, "taken": taken}
+    return {"say": "done", "figures": figures, "outputs": outputs, "taken": taken}
 
 
 def _set_up_torch(task: Message) -> None:
@@ -134,6 +142,9 @@ class PipeContext:
         self.device = torch.device(task["device"])
         self.scratch = Path(task["scratch"])
         self.data_folder = Path(task["data_folder"])
+        self.changes: list[str] = []
+        """Where the job was resumed in another environment than before, and what was other."""
+        self._environment = fingerprint(self.device, task["threads"])
         self._pipe = pipe
         self._checkpoints: list[Message] = task["checkpoints"]
         self._interval: float = task["checkpoint_seconds"]
@@ -176,7 +187,8 @@ class PipeContext:
             except (DamagedCheckpoint, FileNotFoundError):
                 self._pipe.send({"say": "damaged", "fence": offered["fence"], "step": offered["step"]})
             else:
-                self._pipe.send({"say": "resumed", "step": checkpoint.step})
+                self._compare(checkpoint)
+                self._pipe.send({"say": "resumed", "step": checkpoint.step, "changes": self.changes})
                 return checkpoint
         return None
 
@@ -199,7 +211,8 @@ class PipeContext:
     def _save(self, step: int, checkpoint: Checkpoint) -> None:
         """Write the file and wait until the slot has published it: then nothing that follows can be lost with it."""
         path = self.scratch / "checkpoint.safetensors"
-        save_checkpoint(path, checkpoint)
+        environment = {**self._environment, "changes": self.changes}
+        save_checkpoint(path, dataclasses.replace(checkpoint, environment=environment))
         self.flush()
         self._pipe.send({"say": "checkpoint", "step": step, "path": str(path)})
         published = False
@@ -209,6 +222,14 @@ class PipeContext:
             published = message["do"] == "go_on"
             self._hear(message)
         self._saved_at = time.monotonic()
+
+    def _compare(self, checkpoint: Checkpoint) -> None:
+        """Note that the bits may be others than if the job had never stopped, and why."""
+        saved = checkpoint.environment
+        self.changes = list(saved.get("changes", []))
+        if differing := changes(saved, self._environment):
+            self.changes.append(f"at step {checkpoint.step}: {', '.join(differing)}")
+            self.log(f"resumed in another environment ({', '.join(differing)}): the result may differ in its bits")
 
     def _listen(self) -> None:
         self._listened_at = time.monotonic()

@@ -16,6 +16,7 @@ from store.blobs import BlobStore
 from store.database import Database
 from store.settings import Settings
 from store.wakeups import Bell
+from worker.gate import Gate
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Ledger:
     bell: Bell
     settings: Settings
     worker_id: str
+    gate: Gate = field(default_factory=Gate)
     looking: threading.Lock = field(default_factory=threading.Lock)
     """Held by the slot that looks for work: woken all at once, they would only be in each other's way."""
 

@@ -10,11 +10,13 @@ import contextlib
 import logging
 import os
 import select
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from prometheus_client import Histogram
 from sqlalchemy.orm import Session
 
 from store import workers
@@ -34,6 +36,13 @@ TRY_SECONDS = 30.0
 
 _AGAIN_SECONDS = 1.0
 """How often a slot that may take nothing looks whether it may again."""
+CLAIM_SECONDS = Histogram(
+    "sieve_claim_seconds",
+    "A free slot's look for a job, with its claim where there is one.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+"""This worker's own, on its `metrics_port`."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -105,6 +114,11 @@ class Slot:
     def free(self) -> bool:
         """Could a job start here now?"""
         return self._job is None and self._avoided is None and self.hold is None
+
+    @property
+    def busy(self) -> bool:
+        """Does an attempt run here?"""
+        return self._job is not None
 
     @property
     def sight(self) -> Json:
@@ -189,6 +203,17 @@ class Slot:
 
     def _look_around(self) -> str | None:
         """Why this slot should take nothing now, whatever waits."""
+        return self._around_all_slots() or self._around_this_one()
+
+    def _around_all_slots(self) -> str | None:
+        if self._ledger.gate.shut:
+            return f"the database is {self._ledger.gate.standing or 'not seen yet'}"
+        settings = self._ledger.settings
+        if (left := shutil.disk_usage(settings.home).free) < settings.min_free_bytes:
+            return f"the disk of {settings.home} is full but for {left >> 20} MiB: jobs wait until there is space"
+        return None
+
+    def _around_this_one(self) -> str | None:
         if self.plan.card is not None:
             card = self._cards.look().get(self.plan.card)
             if card is None:
@@ -217,7 +242,7 @@ class Slot:
     def _claim(self) -> Claim | None:
         if not self._nursery.ready:
             return None
-        with self._ledger.looking:
+        with self._ledger.looking, CLAIM_SECONDS.time():
             return self._ledger.once(self._claim_in)
 
     def _claim_in(self, session: Session) -> Claim | None:

@@ -44,7 +44,8 @@ class Story:
             self.add("log", {"message": message["message"]})
         else:
             assert said == "resumed", said
-            self.add("resumed", {"step": message["step"]}, at_once=True)
+            told = {"changes": message["changes"]} if message["changes"] else {}
+            self.add("resumed", {"step": message["step"], **told}, at_once=True)
 
     def due(self) -> bool:
         """Is it time to write?"""

@@ -68,7 +68,7 @@ class Surveyor:
     def _survey(self) -> bool:
         """Measure one network, if there is one to measure and a device to do it on."""
         place = self._free_place()
-        if place is None or not self._nursery.ready:
+        if place is None or not self._nursery.ready or self._ledger.gate.shut:
             return False
         here = {"host": self._host, "device": place.device.partition(":")[0]}
         network = self._ledger.once(lambda session: estimates.take(session, software=self._software, **here))

@@ -63,10 +63,10 @@ class Sweeper:
         while not self._ending:
             interval = self._ledger.settings.lease_seconds / 4
             self._nudged.wait(interval)
+            self._nudged.clear()
             try:
-                self._nudged.clear()
-                self._ledger.once(self._sign)
-                if time.monotonic() - swept_at >= 0.9 * interval:
+                self.sign()
+                if not self._ledger.gate.shut and time.monotonic() - swept_at >= 0.9 * interval:
                     swept_at = time.monotonic()
                     if self._ledger.once(self._sweep):
                         self._announce()
@@ -75,8 +75,9 @@ class Sweeper:
             time.sleep(min(_BREATH_SECONDS, interval))  # however often it is nudged
 
     def sign(self) -> None:
-        """Say that this worker is there, now."""
-        self._ledger.once(self._sign)
+        """Say that this worker is there, now, in a database that is made for its version."""
+        if not self._ledger.gate.shut:
+            self._ledger.once(self._sign)
 
     def _sign(self, session: Session) -> None:
         host = self._ledger.settings.host

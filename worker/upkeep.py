@@ -45,6 +45,8 @@ class Upkeep:
 
     def _round(self) -> None:
         ledger = self._ledger
+        if ledger.gate.shut:
+            return
         with ledger.database.alone(ROUND) as mine:
             if mine:
                 forgotten = forget(ledger.database, ledger.settings)

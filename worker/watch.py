@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import select
@@ -17,6 +18,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy.orm import Session
 
 from core.planning import parse
+from store import logs
 from store.artifacts import StoredFile
 from store.errors import BlobMissing, LeaseLost
 from store.jobs import finish, renew
@@ -102,6 +104,11 @@ class Watch:
 
     def run(self) -> None:
         """Do the attempt and record how it ended. Whatever goes wrong is the attempt's end, not the slot's."""
+        with logs.about(job=self._job, attempt=self._fence):
+            self._attempt()
+
+    def _attempt(self) -> None:
+        _log.info("%s: attempt %d starts on %s", self._job, self._fence, self._place.name)
         try:
             self._run()
         except LeaseLost:
@@ -110,12 +117,14 @@ class Watch:
             self._fail({"code": "input_missing", "message": f"{error}; `sieve admin fsck` says more", "again": False})
         except OSError as error:
             _log.exception("%s: attempt %d", self._job, self._fence)
-            self._crash("storage_failed", f"its files could not be kept: {error}")
+            full = "disk_full" if error.errno == errno.ENOSPC else "storage_failed"
+            self._crash(full, f"its files could not be kept: {error}")
         except Exception as error:
             _log.exception("%s: attempt %d", self._job, self._fence)
             self._crash("worker_failed", f"its worker failed: {type(error).__name__}: {error}")
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
+            _log.info("%s: attempt %d is over", self._job, self._fence)
 
     def _run(self) -> None:
         spec = parse(self._spec)

@@ -89,6 +89,16 @@ def take_from_the_lost(session: Session, *, lease_seconds: float, max_failures: 
     return len(jobs)
 
 
+def take_back(session: Session, *, code: str, message: str) -> int:
+    """Take every running job from its attempt, uncharged: where none of them can live. Gives their number."""
+    decide(session)
+    running = Job.state == State.RUNNING, Job.slot != "none"
+    jobs = session.scalars(select(Job).where(*running).order_by(Job.id).with_for_update()).all()
+    for job in jobs:
+        _give_back(session, job, code=code, message=message)
+    return len(jobs)
+
+
 def _charge(session: Session, job: Job, *, code: str, message: str, max_failures: int) -> None:
     job.failures += 1
     if job.wish not in ("cancel", "expire") and job.failures >= max_failures:

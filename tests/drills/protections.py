@@ -7,6 +7,7 @@ import signal
 import time
 from select import select as select_of_system
 from types import SimpleNamespace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, select
@@ -186,3 +187,19 @@ def no_look_under_the_lock() -> None:
     from tests.drills.rows import garbage
 
     garbage.SteppedBlobs.holds = lambda *_: True  # type: ignore[method-assign]
+
+
+@of_worker
+def no_staging() -> None:
+    """A file is written where it is to be read."""
+    import shutil
+
+    from store.blobs import DiskBlobs, sha256_of
+
+    def put(self: DiskBlobs, source: Path, tick: Any = None) -> tuple[str, int]:
+        sha256 = sha256_of(source)
+        self.path(sha256).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, self.path(sha256))
+        return sha256, source.stat().st_size
+
+    DiskBlobs.put = put  # type: ignore[method-assign]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from core.checkpoints import load_checkpoint, save_checkpoint
 from core.context import Checkpoint
 from core.errors import DamagedCheckpoint
+from core.tensorfile import read_tensors, write_tensors
 
 
 def state() -> Checkpoint:
@@ -23,14 +25,15 @@ def state() -> Checkpoint:
         "none": torch.empty(0, 3),
         "draws": torch.Generator().manual_seed(1).get_state(),
     }
-    return Checkpoint(12, tensors, {"best_epoch": 3, "curve": [0.5, float("inf")], "name": "épreuve"})
+    values = {"best_epoch": 3, "curve": [0.5, float("inf")], "name": "épreuve"}
+    return Checkpoint(12, tensors, values, {"torch": "2.13.0", "changes": ["at step 3: threads 1 -> 2"]})
 
 
 def test_a_checkpoint_survives_its_file(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", state())
     loaded = load_checkpoint(tmp_path / "c")
     assert loaded.step == 12
-    assert loaded.values == state().values
+    assert (loaded.values, loaded.environment) == (state().values, state().environment)
     assert loaded.tensors.keys() == state().tensors.keys()
     for name, tensor in state().tensors.items():
         assert loaded.tensors[name].dtype == tensor.dtype
@@ -67,3 +70,11 @@ def test_saving_replaces_the_old_one(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", Checkpoint(13, {"weights": torch.zeros(3)}))
     assert load_checkpoint(tmp_path / "c").step == 13
     assert torch.equal(before.tensors["weights"], state().tensors["weights"]), "what was loaded does not change"
+
+
+def test_a_file_of_before_environments_is_read(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", dataclasses.replace(state(), environment={}))
+    tensors, header = read_tensors(tmp_path / "c")
+    del header["environment"]
+    write_tensors(tmp_path / "old", tensors, header)
+    assert load_checkpoint(tmp_path / "old").values == state().values

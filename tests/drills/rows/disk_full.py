@@ -1,0 +1,102 @@
+"""A disk that is full at each write: a clear error, nothing partial to be seen, and all well once there is space."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from store import fsck
+from store.blobs import DiskBlobs, sha256_of
+from store.jobs import wish
+from tests.drills.audit import Auditor
+from tests.drills.drill import Drill, Trial
+from tests.drills.stage import Place, Stage
+from tests.jobs import look
+from tests.plugins.rehearsal import RehearsalSpec
+
+DISK_BYTES = 4 << 20
+PAGE = 4096
+WAIT, FAIL = 1 << 20, 0
+"""Settings of `min_free_bytes`: a worker that waits for space, and one that runs into the wall."""
+
+
+def run(stage: Stage, n: int) -> Iterator[Trial]:
+    """With 0, 1, 2, ... pages left the disk is full at one write later each time. A tmpfs, so this needs root."""
+    with stage.place(SIEVE_LEASE_SECONDS="20", SIEVE_HEARTBEAT_SECONDS="5") as place, _small_disk(place) as disk:
+        auditor = Auditor(place.database, DiskBlobs(disk / "blobs"))
+        told = {"SIEVE_HOME": str(disk), "SIEVE_CHECKPOINT_SECONDS": "0"}
+        with place.working(**told, SIEVE_MIN_FREE_BYTES=str(FAIL)):
+            place.until(place.submit(RehearsalSpec(steps=3)), "succeeded")  # folders are there
+            for trial in range(n):
+                yield _wall(place, auditor, disk, pages=trial % 10)
+        with place.working(**told, SIEVE_MIN_FREE_BYTES=str(WAIT)) as _, _filled(disk, 8 * PAGE):
+            job = place.submit(RehearsalSpec(steps=3))
+            with contextlib.suppress(AssertionError):
+                place.until(job, seconds=4)
+            waited = look(place.database, job.id)
+        found = [] if (waited.state, waited.fence) == ("queued", 0) else [f"{job.id} was tried on a full disk"]
+        with place.working(**told, SIEVE_MIN_FREE_BYTES=str(WAIT)):
+            place.until(job, seconds=30)
+        yield Trial(1, found + auditor.check([job.id]))
+
+
+def _wall(place: Place, auditor: Auditor, disk: Path, *, pages: int) -> Trial:
+    with _filled(disk, pages * PAGE):
+        ended = place.until(place.submit(RehearsalSpec(steps=3)), seconds=40)
+        found = [
+            finding.message for finding in fsck.bytes_of(place.database, DiskBlobs(disk / "blobs")) if finding.wrong
+        ]
+        found += _partial(disk)
+        if ended.state == "failed":
+            found += auditor.check([ended.id], end=("failed",))
+            if ended.status_code != "disk_full" or "No space left" not in str(ended.status_message):
+                found.append(f"{pages} pages: {ended.status_code}: {ended.status_message}")
+    if ended.state == "failed":
+        place.ask(ended, wish.retry)
+        place.until(ended, "succeeded", seconds=40)
+    found += auditor.check([ended.id], retried=True)
+    return Trial(1, found, {"ended": f"{ended.state} with {pages} pages"})
+
+
+def _partial(disk: Path) -> list[str]:
+    """Files below the blobs' names that are not what they are named by."""
+    blobs = DiskBlobs(disk / "blobs")
+    kept = [one.sha256 for one in blobs.everything()]
+    return [f"{sha256} is partial" for sha256 in kept if sha256_of(blobs.path(sha256)) != sha256]
+
+
+@contextlib.contextmanager
+def _small_disk(place: Place) -> Iterator[Path]:
+    disk = place.home / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@contextlib.contextmanager
+def _filled(disk: Path, left: int) -> Iterator[None]:
+    """All of the disk is taken but `left` bytes."""
+    ballast = disk / "ballast"
+    status = os.statvfs(disk)
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(status.f_bavail * status.f_frsize - left, PAGE))
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+DRILL = Drill(
+    name="disk_full",
+    holds="disk full: clear error, nothing partial visible; a small tmpfs, ENOSPC at each write",
+    full=50,
+    short=6,
+    run=run,
+    without=("tests.drills.protections:no_staging",),
+)

@@ -1,0 +1,35 @@
+"""What the bits of a result may depend on beside its spec: versions, processor, device, threads.
+
+The sizes of batches are in the spec, or fixed in the code. A checkpoint carries the fingerprint of who saved it: an
+attempt that goes on from it in another environment says so, and so does the job's result.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from sieve import __version__
+
+
+def fingerprint(device: torch.device, threads: int) -> dict[str, Any]:
+    """This process's own, as JSON values."""
+    on_gpu = device.type == "cuda"
+    return {
+        "feature_sieve": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+        "cuda": torch.version.cuda if on_gpu else None,
+        "threads": threads,
+    }
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs, for people. Nothing where it is not known what was before."""
+    return [f"{name} {before[name]} -> {value}" for name, value in now.items() if before.get(name, value) != value]
