@@ -43,7 +43,7 @@ def configure(form: Literal["auto", "json", "text"] = "auto", *, level: int = lo
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     handler.setFormatter(_Text() if as_text else _Json())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("celery", "kombu", "botocore", "boto3", "s3transfer", "urllib3", "httpx"):
+    for noisy in ("alembic", "celery", "kombu", "botocore", "boto3", "s3transfer", "urllib3", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -64,6 +64,7 @@ class _Json(JsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         record.__dict__.update(_about.get())
+        record.__dict__.pop("color_message", None)  # uvicorn's, for terminals
         return without_secrets(super().format(record))
 
 

@@ -36,9 +36,9 @@ def test_metrics_count_the_installation_and_the_requests(ada: TestClient, visito
     ada.get(f"/v1/jobs/{ids[0]}?secret=1")
     ada.get("/v1/nothing/here")
     found = metrics(visitor)
-    assert found["sieve_jobs", "queued", "train"] == 2
-    assert found["sieve_jobs", "succeeded", "train"] == 1
-    assert found["sieve_queued", "accelerator", "0"] == 2
+    assert found["sieve_jobs", "train", "queued"] == 2
+    assert found["sieve_jobs", "train", "succeeded"] == 1
+    assert found["sieve_queued", "0", "accelerator"] == 2
     assert found["sieve_oldest_queued_seconds",] >= 0
     assert (found["sieve_blob_bytes", "present"], found["sieve_blobs", "present"]) == (7, 1)
     assert found["sieve_database_up",] == 1
