@@ -108,6 +108,7 @@ def test_a_worker_waits_for_an_older_database_and_leaves_a_newer_one(place: Work
         running = place.submit(steps=6, seconds=0.3)
         place.until(running, "running")
         note("99.0")
+        eventually(lambda: "takes no jobs: the database is of a newer version" in place.log(), 20, place.log)
         waiting = place.submit(steps=1)
         place.until(running, "succeeded", seconds=60)
         assert worker.wait(30) == 75
