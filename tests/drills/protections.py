@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from select import select as select_of_system
 from types import SimpleNamespace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, select
