@@ -100,15 +100,21 @@ _CLAIM = f"""
             select id, before, last_event from study_started
         ) changed
     )
-    select id as job_id, fence, kind, spec, failures from started
+    select id as job_id, fence, kind, spec, failures
+    from started
+    where set_config('sieve.claimed', 'yes', false) = 'yes'
 """
 """For each sort of slot and priority that anybody waits for, best first: the users, who has used least first, until one
 has such a job. So it looks at a handful of jobs, however many wait. (`between` and `order by`, where `=` alone would
 mean the same: PostgreSQL would look for one such job through the whole table.)"""
 
 
-_UNTIL_SAFE = "select pg_logical_emit_message(true, 'sieve', '')"
-"""Writes a word into PostgreSQL's log. Its commit returns once the log is on disk up to there, the claim included."""
+_UNTIL_SAFE = """
+    select set_config('sieve.claimed', 'no', false), pg_logical_emit_message(true, 'sieve', '')
+    where current_setting('sieve.claimed', true) = 'yes'
+"""
+"""After a claim, writes a word into PostgreSQL's log, in a transaction of its own: it has ended once the log is on disk
+up to there, the claim included."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +153,6 @@ def claim(
         connection.execute(_DECIDE, slot, prepare=True)
         taken = connection.cursor(row_factory=class_row(Claim)).execute(_CLAIM, slot, prepare=True)
         connection.commit()
-    claimed = taken.fetchone()
-    if claimed is not None:
-        with connection.pipeline():
-            connection.execute(_UNTIL_SAFE, prepare=True)
-            connection.commit()
-    return claimed
+        connection.execute(_UNTIL_SAFE, prepare=True)
+        connection.commit()
+    return taken.fetchone()
