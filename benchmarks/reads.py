@@ -34,6 +34,8 @@ from store.database import Database
 OWNERS = 50
 WAITING = 10_000
 RUNNING = 64
+MEMBER = 3
+"""Number of the user who asks as a member."""
 
 _FILL = """
     insert into users (id, name, role) select 'usr_' || n, 'user' || n, 'member' from generate_series(1, :owners) n;
@@ -70,8 +72,9 @@ _FILL = """
 def requests(jobs: int) -> dict[str, list[str]]:
     """Paths to ask for, by what is measured."""
     draw = random.Random(0)  # noqa: S311 - which jobs are looked at
-    anywhere = [f"job_{draw.randrange(1, jobs):010d}" for _ in range(1000)]
-    studies = [f"job_{draw.randrange(20, jobs, 20) // 20 * 20:010d}" for _ in range(50)]
+    hers = [number for number in range(1, jobs) if number // 7 % OWNERS == MEMBER - 1]
+    anywhere = [f"job_{number:010d}" for number in draw.choices(hers, k=1000)]
+    studies = [f"job_{number:010d}" for number in draw.choices([n for n in hers if n % 20 == 0], k=50)]
     lists: dict[str, list[str]] = {
         "newest": [""],
         "state": ["state=running", "state=queued", "state=failed", "state=cancelled,failed", "state=succeeded"],
@@ -81,7 +84,7 @@ def requests(jobs: int) -> dict[str, list[str]]:
         "study": [f"study={id}" for id in studies],
         "no study": ["study=none"],
         "state and kind": ["state=failed&kind=report", "state=running&kind=train"],
-        "state and owner": ["state=failed&owner=user3", "state=queued&owner=user3"],
+        "state and owner": [f"state=failed&owner=user{MEMBER}", f"state=queued&owner=user{MEMBER}"],
         "state and label": ["state=failed&label=paper%3Dtable-50"],
     }
     return {
@@ -111,8 +114,8 @@ def measured(url: str, key: str, paths: list[str], count: int, clients: int) -> 
     for number in range(clients):
         own = paths[number::clients] or paths
         told = {"start": start, "answers": answers}
-        context.Process(target=_client, args=(url, key, own, count // clients), kwargs=told).start()
-    times = [one for _ in range(clients) for one in answers.get()]
+        context.Process(target=_client, daemon=True, args=(url, key, own, count // clients), kwargs=told).start()
+    times = [one for _ in range(clients) for one in answers.get(timeout=300)]
     cuts = statistics.quantiles(times, n=100)
     return {"p50": round(cuts[49], 2), "p99": round(cuts[98], 2), "longest": round(max(times), 1), "n": len(times)}
 
@@ -128,7 +131,7 @@ def fill(database: Database, jobs: int) -> dict[str, str]:
         slots = [{"name": f"cuda:{n}", "device": f"cuda:{n}", "takes": ["accelerator"], "job": None} for n in range(64)]
         workers.register(session, "wrk_1", host="here", pid=1, version="0", slots=slots)
         session.execute(text("update workers set seen_at = now() + interval '1 day'"))
-        member = accounts.find_user(session, "user3")
+        member = accounts.find_user(session, f"user{MEMBER}")
         assert member is not None
         admin = accounts.create_user(session, "root", "admin")
         keys = {"member": accounts.create_key(session, member), "admin": accounts.create_key(session, admin)}

@@ -84,7 +84,17 @@ BENCHMARKS = (
         (Figure("speedup", at_least=5), Figure("accuracy_gap", at_most=2), Figure("images.speedup.median")),
         takes_images=True,
     ),
-    Benchmark("submit_to_running", (Figure("all.p50", at_most=100), Figure("all.p99", at_most=500))),
+    Benchmark("latency", (Figure("all.p50", at_most=100), Figure("all.p99", at_most=500), Figure("bare_celery.p50"))),
+    Benchmark(
+        "claims",
+        (
+            Figure("ours.a_second", at_least=1000),
+            Figure("ours.p99_ms", at_most=25),
+            Figure("ours.double", at_most=0),
+            Figure("procrastinate.a_second"),
+        ),
+    ),
+    Benchmark("reads", (Figure("worst.p99", at_most=20),)),
     Benchmark("estimates", (Figure("error.median"), Figure("error.p90"), Figure("memory_error.median"))),
 )
 """In the order in which they run."""
