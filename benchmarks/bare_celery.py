@@ -20,7 +20,7 @@ app.conf.update(task_ignore_result=True, worker_hijack_root_logger=False, broker
 _redis = Redis.from_url(URL.replace("redis+socket:", "unix:"))
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]
 def note() -> None:
     """Note the time."""
     _redis.rpush(BEGUN, time.time())
