@@ -67,7 +67,7 @@ class Progress(Schema):
 
 
 class Child(Schema):
-    """One job of a study, in short."""
+    """One job of a study, or a share of a job, in short."""
 
     id: str
     kind: str
@@ -108,6 +108,8 @@ class JobRow(Schema):
     """The study that this job is part of."""
     node: str | None
     """Its name in the study's graph."""
+    shard_of: str | None
+    """The job that this one does a share of."""
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None
@@ -127,7 +129,7 @@ class Job(JobRow):
     outputs: dict[str, str]
     """What it made: {"model": "mdl_…"} or {"dataset": "ds_…"}."""
     children: list[Child]
-    """Of a study: its jobs in short, in the order of its graph."""
+    """Of a study: its jobs in short, in the order of its graph; of a job that was shared out: its shares."""
     state_history: list[StateChange]
     max_queue_time: float | None
     """Seconds."""
@@ -312,6 +314,8 @@ class Slot(Schema):
     device: str
     takes: list[str]
     busy: bool
+    out: bool = False
+    """It takes nothing now: it is held, or its GPU is not free. `GET /v1/slots` says why."""
 
 
 class Worker(Schema):

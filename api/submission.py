@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, create_model
 from pydantic.json_schema import models_json_schema
@@ -34,6 +34,9 @@ class Envelope(Spec):
     """It is cancelled if it has not started this many seconds after it could."""
     max_run_time: Seconds | None = None
     """It fails once it has run for this many seconds; a study, once so many have passed since its start."""
+    shards: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = 1
+    """Among how many jobs to share out the blocks (256 images each) of a synthesis or an evaluation, of a study each of
+    them: every free slot of every host takes one, and the result is the same. `auto`: one a slot, where it is large."""
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from store.lifecycle import TERMINAL, State
 def job_rows(session: Session, jobs: Sequence[tables.Job]) -> list[schemas.JobRow]:
     """Jobs in short."""
     names = surroundings.owners(session, (job.owner_id for job in jobs))
-    parts = surroundings.parts(session, [job.id for job in jobs if job.slot == "none"])
+    parts = surroundings.parts(session, jobs)
     return [schemas.JobRow(**_row(job, names[job.owner_id], parts.get(job.id, []))) for job in jobs]
 
 
 def job(session: Session, row: tables.Job) -> schemas.Job:
     """A job, whole."""
-    parts = surroundings.parts(session, [row.id])[row.id] if row.slot == "none" else []
+    parts = surroundings.parts(session, [row]).get(row.id, [])
     owner = surroundings.owners(session, [row.owner_id])[row.owner_id]
     return schemas.Job(
         **_row(row, owner, parts),
@@ -59,13 +59,14 @@ def _row(row: tables.Job, owner: str, parts: Sequence[Part]) -> dict[str, Any]:
         "name": row.name,
         "state": row.state,
         "status_reason": reason,
-        "progress": _study_progress(row, parts) if parts else progress(row),
+        "progress": _summed_progress(row, parts) if parts else progress(row),
         "labels": row.labels,
         "priority": row.priority,
         "attention": row.attention,
         "owner": owner,
         "study": row.study_id,
         "node": row.node,
+        "shard_of": row.shard_of,
         "created_at": row.created_at,
         "queued_at": row.queued_at,
         "started_at": row.started_at,
@@ -93,15 +94,17 @@ def progress(job: tables.Job | Part) -> schemas.Progress | None:
     return said
 
 
-def _study_progress(study: tables.Job, parts: Sequence[Part]) -> schemas.Progress:
-    """Summed over a study's jobs, each worth 100 steps; the time left follows from the time taken."""
+def _summed_progress(whole: tables.Job, parts: Sequence[Part]) -> schemas.Progress:
+    """Summed over a study's jobs or a job's shares, each worth 100 steps; the time left follows from the time taken."""
     step = sum(_hundredths(part) for part in parts)
     total = 100 * len(parts)
     done = sum(part.state == State.SUCCEEDED for part in parts)
     eta = None
-    if study.state == State.RUNNING and study.started_at is not None and step:
-        eta = (datetime.now(UTC) - study.started_at).total_seconds() * (total - step) / step
-    return schemas.Progress(phase=f"{done} of {len(parts)} jobs", step=step, total=total, eta_seconds=eta)
+    began = min((part.started_at for part in parts if part.started_at is not None), default=None)
+    if any(part.state == State.RUNNING for part in parts) and began is not None and step:
+        eta = (datetime.now(UTC) - began).total_seconds() * (total - step) / step
+    phase = f"{done} of {len(parts)} {'shares' if whole.shards else 'jobs'}"
+    return schemas.Progress(phase=phase, step=step, total=total, eta_seconds=eta)
 
 
 def _hundredths(part: Part) -> int:

@@ -22,7 +22,8 @@ class Queue:
 
 def served(workers: Sequence[schemas.Worker]) -> dict[str, int]:
     """How many slots of living workers take each sort of job."""
-    takes = [sort for worker in workers if worker.alive for slot in worker.slots for sort in slot.takes]
+    slots = [slot for worker in workers if worker.alive for slot in worker.slots if not slot.out]
+    takes = [sort for slot in slots for sort in slot.takes]
     return {sort: takes.count(sort) for sort in takes}
 
 

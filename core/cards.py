@@ -127,6 +127,9 @@ class JobKind:
     """Gives a study's jobs, each after those it needs. None for everything else."""
     work: Callable[[Any, Catalogue], Work] | None = None
     """Counts a checked spec's work, for estimates; raises `core.work.Uncounted`. None: it cannot be counted."""
+    blocks: Callable[[Any, Catalogue], int | None] | None = None
+    """Counts the blocks of a checked spec's work, None where that is not known yet: kinds that have this can be shared
+    out among `shard` jobs, and put together what these left (`Inputs.parts`)."""
     submittable: bool = True
 
 

@@ -21,6 +21,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "step": checkpoint.step,
         "values": dict(checkpoint.values),
         "environment": dict(checkpoint.environment),
+        "continues": checkpoint.continues,
         "digest": _digest(checkpoint),
     }
     write_tensors(path, checkpoint.tensors, header)
@@ -38,7 +39,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise DamagedCheckpoint(str(error)) from None
     if header.get("format") != "checkpoint":
         raise DamagedCheckpoint(f"{path.name} is not a checkpoint")
-    checkpoint = Checkpoint(header["step"], tensors, header["values"], header.get("environment", {}))
+    checkpoint = Checkpoint(
+        header["step"], tensors, header["values"], header.get("environment", {}), header.get("continues")
+    )
     if _digest(checkpoint) != header["digest"]:
         raise DamagedCheckpoint(f"{path.name} does not hold what was written to it")
     return checkpoint
@@ -53,6 +56,8 @@ def _digest(checkpoint: Checkpoint) -> str:
     said = [checkpoint.step, dict(checkpoint.values)]
     if checkpoint.environment:
         said.append(dict(checkpoint.environment))
+    if checkpoint.continues is not None:
+        said.append(checkpoint.continues)
     digest.update(json.dumps(said, sort_keys=True).encode())
     for name in sorted(checkpoint.tensors):
         tensor = checkpoint.tensors[name].detach().cpu().contiguous()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -27,6 +27,8 @@ class Checkpoint:
     """JSON values."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: where it was saved. The routine's context fills it in."""
+    continues: int | None = None
+    """Step of the checkpoint that this one only adds to; None of one that says everything by itself."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,14 @@ class FolderDataset:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What the job of one share of a large job left."""
+
+    path: Path
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """What the references of a spec stand for. Names that are missing here are built-in datasets."""
 
@@ -53,6 +63,8 @@ class Inputs:
     """By reference name: a model file (safetensors, see `core.models`)."""
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By job reference: the figures of that job's result."""
+    parts: Sequence[Part] = ()
+    """Of a large job whose blocks were shared out: what was made of all shares, in order. See `core.harvest`."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +118,13 @@ class Context(Protocol):
     def resume(self) -> Checkpoint | None:
         """The checkpoint to go on from, or None at the beginning."""
 
+    def chain(self) -> Sequence[Checkpoint]:
+        """The checkpoint to go on from after all those that it continues, oldest first; empty at the beginning."""
+
     def safe_point(self, step: int, state: Callable[[], Checkpoint]) -> None:
         """A place where the routine could stop: saves `state()` when a checkpoint is due.
+
+        `state` is called only where what it gives is kept, or the attempt ends.
 
         Raises:
             Stopped: the job was cancelled, or paused (then a checkpoint was saved first).
@@ -123,15 +140,16 @@ class MemoryContext:
         *,
         device: str = "cpu",
         data_folder: Path | None = None,
-        checkpoint: Checkpoint | None = None,
+        chain: Sequence[Checkpoint] = (),
         stop_after: int | None = None,
     ) -> None:
-        """`checkpoint` is resumed from; after `stop_after` safe points `Stopped` is raised."""
+        """The last of `chain` is resumed from; after `stop_after` safe points `Stopped` is raised."""
         scratch.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device)
         self.scratch = scratch
         self.data_folder = data_folder or scratch
-        self.checkpoint = checkpoint
+        self.checkpoints = list(chain)
+        """Those needed to resume, oldest first."""
         self.metrics: dict[str, list[tuple[int, float]]] = {}
         self.logged: list[str] = []
         self.seen: list[tuple[str, int, int]] = []
@@ -150,14 +168,20 @@ class MemoryContext:
         self.logged.append(message)
 
     def resume(self) -> Checkpoint | None:
-        """The checkpoint given at construction, or the last one taken."""
-        return self.checkpoint
+        """The last checkpoint given at construction, or taken since."""
+        return self.checkpoints[-1] if self.checkpoints else None
+
+    def chain(self) -> Sequence[Checkpoint]:
+        """Those given at construction and taken since."""
+        return self.checkpoints
 
     def safe_point(self, step: int, state: Callable[[], Checkpoint]) -> None:
         """Take a checkpoint (a copy of its tensors); stop if it is time."""
         taken = state()
         tensors = {name: tensor.detach().clone() for name, tensor in taken.tensors.items()}
-        self.checkpoint = Checkpoint(step, tensors, dict(taken.values))
+        if taken.continues is None:
+            self.checkpoints.clear()
+        self.checkpoints.append(Checkpoint(step, tensors, dict(taken.values), continues=taken.continues))
         if self._left is not None:
             self._left -= 1
             if self._left <= 0:

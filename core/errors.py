@@ -6,6 +6,7 @@
     ├── DataUnavailable      a dataset's files cannot be read or fetched
     ├── DamagedFile          a dataset or model file is cut short, or of another format
     │   └── DamagedCheckpoint ... a checkpoint that does not hold what was written to it
+    ├── MixedArithmetic      an evaluation searched in fp32 on some hosts and in less on others
     ├── Diverged             a loss or a weight stopped being a number
     └── Stopped              the routine was asked to stop, and did
 
@@ -75,6 +76,15 @@ class Diverged(CoreError):
     """A loss or a weight stopped being a number."""
 
     code = "diverged"
+
+
+class MixedArithmetic(CoreError):
+    """Some of an evaluation's blocks were attacked in less than fp32, and some on hosts that search in fp32."""
+
+    code = "mixed_arithmetic"
+
+    def __init__(self) -> None:
+        super().__init__("some images were attacked in less than fp32, and some on a host that cannot: try it again")
 
 
 class Stopped(CoreError):

@@ -1,16 +1,17 @@
 """Evaluation: a model on clean, noisy and attacked test images, and its reading of constructed datasets.
 
 Every figure is a mean over one flag an image; the flags are kept beside the figures. Blocks of 256 images are the unit
-of work: draws are functions of (seed, purpose, block), and checkpoints lie between blocks, so a resumed evaluation
-gives the same figures on a CPU. Where memory runs out, a block goes through the network in parts; the figures say so.
+of work: draws are functions of (seed, purpose, block). Checkpoints lie between the tries of the attacks on a block, so
+a resumed evaluation gives the same figures on a CPU, and so does one whose blocks were shared out (`core.harvest`).
+Where memory runs out, a block goes through the network in parts; the figures say so.
 
 Where attacks search in less than fp32, a sample of the images is attacked again in fp32; see `core.reattack`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,10 +19,12 @@ import torch
 from torch import Tensor
 
 from core import reattack
-from core.context import Checkpoint, Context, Inputs, Output, Result
+from core.context import Context, Inputs, Output, Result
+from core.errors import MixedArithmetic
 from core.frozen import FrozenModel
+from core.harvest import WHOLE, Gathered, Harvest, Share, gathered, joined
 from core.images import BLOCK, Images, blocks, open_dataset
-from core.judging import Flags, Judge, Place, build_attacks
+from core.judging import Flags, Judge, Place, Try, build_attacks, tries
 from core.memory import AtOnce, parts
 from core.models import load_model
 from core.tensorfile import write_tensors
@@ -30,87 +33,126 @@ from sieve.specs import EvaluateSpec
 TEST, AGAIN = -1, -2
 """Stand for the test images, and for those of them that are attacked again, where readings are counted from 0."""
 
+PHASES = {TEST: "attacks", AGAIN: "attacks in fp32"}
+"""What the work on them is called; readings are `readings`."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is done between two safe points: a try of an attack on a block, or all else that is asked about it."""
+
+    part: int
+    number: int
+    block: slice
+    one: Try | None
+    last: bool
+    """Is the block done after it?"""
+
+    @property
+    def under(self) -> str:
+        """What the names of its flags begin with."""
+        return {TEST: "", AGAIN: "again/"}.get(self.part, f"reading/{self.part}/")
+
 
 def evaluate(spec: EvaluateSpec, inputs: Inputs, context: Context, *, planned: int = BLOCK) -> Result:
     """Judge a model, and leave the per-image flags as `evaluation.safetensors`.
 
     The flags are named as in `core.judging`; `again/<...>` are those of the images `again/index`, attacked in fp32.
-    `planned` images go through the network at once, fewer where memory runs out.
+    `planned` images go through the network at once, fewer where memory runs out. Where `inputs.parts` holds what the
+    jobs of all shares left, that is only put together.
+
+    Raises:
+        MixedArithmetic: some images were attacked in less than fp32, and some were not.
     """
-    began = time.monotonic()
+    found = gathered(inputs.parts) if inputs.parts else judged(spec, WHOLE, inputs, context, planned=planned)
+    flags = found.columns
+    reduced = flags.pop("reduced")
+    if reduced.any() and not reduced.all():
+        raise MixedArithmetic
+    if reduced.any():
+        order = reattack.sample_first(len(reduced), spec.seed)
+        flags = _in_order(flags, order)
+        flags["again/index"] = order[: reattack.SAMPLE]
+    path = context.scratch / "evaluation.safetensors"
+    write_tensors(path, flags, {"format": "evaluation", "version": 1})
+    figures = _figures(spec, flags, list(build_attacks(spec.attacks)))
+    cautions = [*_too_weak(figures["reattack"]), *found.at_once.cautions()]
+    figures |= {"at_once": found.at_once.figures(), "cautions": cautions, "seconds": found.seconds}
+    return Result(figures, (Output(path.name, path, "data", "application/octet-stream"),))
+
+
+def judged(spec: EvaluateSpec, share: Share, inputs: Inputs, context: Context, *, planned: int = BLOCK) -> Gathered:
+    """The flags of a share of the blocks of the test images, of each reading, and of the images attacked again.
+
+    `reduced` says of each test image whether it was attacked in less than fp32; then the sample comes first.
+    """
     test = open_dataset(spec.dataset, inputs, context.data_folder).test.to(context.device)
     readings = [open_dataset(ref, inputs, context.data_folder).train.to(context.device) for ref in spec.readings]
     model = load_model(inputs.models[spec.model.name]).to(context.device)
     judge = Judge(model, FrozenModel(model, spec.precision), spec.seed)
     exact = judge if spec.precision == "exact" else Judge(model, FrozenModel(model, "exact"), spec.seed)
     attacked_again = judge.view.reduced and bool(spec.threats)
-    order = reattack.sample_first(len(test), spec.seed) if attacked_again else torch.arange(len(test))
-    test = test.select(order.to(context.device))
+    if attacked_again:
+        test = test.select(reattack.sample_first(len(test), spec.seed).to(context.device))
     again = test.select(slice(reattack.SAMPLE if attacked_again else 0))
     attacks = build_attacks(spec.attacks)
+    each = [one for threat in spec.threats for one in tries(threat, attacks)]
 
-    def attacked(by: Judge, images: Images, places: slice, place: Place) -> Flags:
+    def found(unit: Unit, places: slice, place: Place, hand: Flags) -> Flags:
+        if unit.part not in PHASES:
+            return judge.reading(readings[unit.part], places)
+        by, images = (exact, again) if unit.part == AGAIN else (judge, test)
         x, y = images.batch(places), images.labels[places]
-        flags: Flags = {}
-        for threat in spec.threats:
-            flags |= by.attacked(x, y, threat, attacks, place)
-        return flags
+        if unit.one is not None:
+            return {unit.one.name: by.tried(x, y, unit.one, hand.get(unit.one.after or ""), place)}
+        reduced = torch.full_like(y, attacked_again, dtype=torch.bool)
+        return {"reduced": reduced} | by.clean(x, y) | by.noisy(x, y, spec.noise, place)
 
-    def flags_of(part: int, places: slice, place: Place) -> Flags:
-        if part == AGAIN:
-            return _under("again", attacked(exact, again, places, place))
-        if part != TEST:
-            return _under(f"reading/{part}", judge.reading(readings[part], places))
-        x, y = test.batch(places), test.labels[places]
-        return judge.clean(x, y) | judge.noisy(x, y, spec.noise, place) | attacked(judge, test, places, place)
+    def in_parts(unit: Unit, hand: Flags, images: int) -> Flags:
+        pieces = []
+        for some in parts(unit.block, images):
+            start, stop = some.start - unit.block.start, some.stop - unit.block.start
+            here = {name.removeprefix(unit.under): held[start:stop] for name, held in hand.items()}
+            pieces.append(found(unit, some, (unit.number, start) if start else (unit.number,), here))
+        return {unit.under + name: held for name, held in joined(pieces).items()}
 
-    def block_of(part: int, number: int, block: slice, images: int) -> Flags:
-        starts = [(some, some.start - block.start) for some in parts(block, images)]
-        return _joined([flags_of(part, some, (number, start) if start else (number,)) for some, start in starts])
-
-    all_images: list[tuple[int, Images]] = [(TEST, test), *enumerate(readings), (AGAIN, again)]
-    work = [(part, *numbered) for part, images in all_images for numbered in enumerate(blocks(len(images)))]
+    work = [
+        *_units(TEST, test, share, [None, *each]),
+        *(unit for part, images in enumerate(readings) for unit in _units(part, images, share, [None])),
+        *_units(AGAIN, again, share, each),
+    ]
     at_once = AtOnce(planned)
-    checkpoint = context.resume()
-    done: list[Mapping[str, Tensor]] = []
-    if checkpoint is not None:
-        done.append(checkpoint.tensors)
-        at_once.restore(checkpoint.values)
-    for step in range(0 if checkpoint is None else checkpoint.step, len(work)):
-        context.progress("evaluation", step, len(work))
-        flags = at_once.fitting(partial(block_of, *work[step]), context)
-        done.append({name: held.cpu() for name, held in flags.items()})
-        context.progress("evaluation", step + 1, len(work))
-        context.safe_point(step + 1, partial(_checkpoint, step + 1, done, at_once))
-
-    flags = _in_order(_joined(done), order)
-    if attacked_again:
-        flags["again/index"] = order[: reattack.SAMPLE]
-    path = context.scratch / "evaluation.safetensors"
-    write_tensors(path, flags, {"format": "evaluation", "version": 1})
-    figures = _figures(spec, flags, list(attacks))
-    cautions = [*_too_weak(figures["reattack"]), *at_once.cautions()]
-    figures |= {"at_once": at_once.figures(), "cautions": cautions, "seconds": time.monotonic() - began}
-    return Result(figures, (Output(path.name, path, "data", "application/octet-stream"),))
+    harvest = Harvest(context, at_once, steps=len(work))
+    hand = {name: held.to(context.device) for name, held in harvest.hand.items()}
+    # Told by phases, since within one a unit costs about what another costs: so the time left can be told.
+    phases = [PHASES.get(unit.part, "readings") for unit in work]
+    counted = {phase: (phases.index(phase), phases.count(phase)) for phase in dict.fromkeys(phases)}
+    for step in range(harvest.step, len(work)):
+        unit, phase = work[step], phases[step]
+        first, count = counted[phase]
+        context.progress(phase, step - first, count)
+        hand |= at_once.fitting(partial(in_parts, unit, hand), context)
+        if unit.last:
+            harvest.add(hand)
+            hand = {}
+        harvest.safe_point(step + 1, hand)
+    return harvest.whole()
 
 
-def _under(part: str, flags: Flags) -> Flags:
-    return {f"{part}/{name}": held for name, held in flags.items()}
+def _units(part: int, images: Images, share: Share, each: Sequence[Try | None]) -> list[Unit]:
+    """The work on the blocks of some images that belong to a share."""
+    whole = blocks(len(images))
+    return [
+        Unit(part, number, whole[number], one, last=at == len(each) - 1)
+        for number in share.among(len(whole))
+        for at, one in enumerate(each)
+    ]
 
 
 def _in_order(flags: Flags, order: Tensor) -> Flags:
     """Those of the test images in the order of the dataset."""
     place = order.argsort()
     return {name: held if name.startswith(("again/", "reading/")) else held[place] for name, held in flags.items()}
-
-
-def _joined(done: Sequence[Mapping[str, Tensor]]) -> Flags:
-    names = dict.fromkeys(name for flags in done for name in flags)
-    return {name: torch.cat([flags[name] for flags in done if name in flags]) for name in names}
-
-
-def _checkpoint(step: int, done: Sequence[Mapping[str, Tensor]], at_once: AtOnce) -> Checkpoint:
-    return Checkpoint(step, _joined(done), at_once.values())
 
 
 def _too_weak(reattacked: Mapping[str, Mapping[str, Any]] | None) -> list[str]:

@@ -5,7 +5,7 @@ The plain fp32 model decides every flag. Attacks search with its frozen view.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,10 +21,31 @@ from core.pgd import gradient
 from core.registry import parse_options
 from core.seeding import generator
 from core.threat import NORMS, Ball
-from sieve.specs import AttackRef, Threat
+from sieve.specs import AttackRef, Norm, Threat
 
 Flags = dict[str, Tensor]
 """By name, bool [b]."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try of one attack within one ball, in the order in which they are made."""
+
+    norm: Norm
+    epsilon: float
+    label: str
+    """The attack's."""
+    attack: Attack
+    indices: tuple[int, int, int]
+    """Number of the epsilon, the attack and the try; of the random draws."""
+    after: str | None
+    """Name of the flags that the try before left; None of the first within a norm."""
+
+    @property
+    def name(self) -> str:
+        """Of the flags that it leaves, which those of the same attack's next try replace."""
+        return f"robust/{self.norm}/{self.epsilon:g}/{self.label}"
+
 
 Place = tuple[int, ...]
 """Number of a block; of a part of it that does not begin where the block does, also by how many images later."""
@@ -68,27 +89,28 @@ class Judge:
         return flags
 
     def attacked(self, x: Tensor, y: Tensor, threat: Threat, attacks: Mapping[str, Attack], place: Place) -> Flags:
-        """`robust/<norm>/<epsilon>/<attack>`: still right after every try of this attack and of all before it.
-
-        An image is attacked until it is misread. It stays broken for the attacks that follow, and at every larger
-        epsilon, whose ball contains what broke it; a misread image is broken from the start.
-        """
-        flags = {}
-        whole = (self.read(x) == y).nonzero().squeeze(1)  # positions of the images that still hold
-        for size, epsilon in enumerate(sorted(threat.epsilons)):
-            for order, (label, attack) in enumerate(attacks.items()):
-                for restart in range(attack.restarts):
-                    if not len(whole):
-                        break
-                    ball = Ball(NORMS[threat.norm], x[whole], epsilon)
-                    purpose = f"{threat.norm} attack"
-                    draws = generator(self.seed, purpose, *place, size, order, restart, device=x.device)
-                    z = attack.perturb(self.view, y[whole], ball, restart, draws)
-                    whole = whole[self.read(z) == y[whole]]
-                flags[f"robust/{threat.norm}/{epsilon:g}/{label}"] = torch.zeros(
-                    len(x), dtype=torch.bool, device=x.device
-                ).index_fill_(0, whole, True)
+        """`robust/<norm>/<epsilon>/<attack>`: still right after every try of this attack and of all before it."""
+        flags: Flags = {}
+        for one in tries(threat, attacks):
+            flags[one.name] = self.tried(x, y, one, flags.get(one.after or ""), place)
         return flags
+
+    def tried(self, x: Tensor, y: Tensor, one: Try, whole: Tensor | None, place: Place) -> Tensor:
+        """Which images are still right after this try and all before it, bool [b].
+
+        An image is attacked until it is misread. It stays broken for the tries that follow, and at every larger
+        epsilon, whose ball contains what broke it; a misread image is broken from the start.
+
+        Args:
+            whole: what the try before left, bool [b]; None where this is the first.
+        """
+        left = (self.read(x) == y if whole is None else whole).nonzero().squeeze(1)
+        if len(left):
+            ball = Ball(NORMS[one.norm], x[left], one.epsilon)
+            draws = generator(self.seed, f"{one.norm} attack", *place, *one.indices, device=x.device)
+            z = one.attack.perturb(self.view, y[left], ball, one.indices[-1], draws)
+            left = left[self.read(z) == y[left]]
+        return torch.zeros(len(x), dtype=torch.bool, device=x.device).index_fill_(0, left, True)
 
     def reading(self, images: Images, block: slice) -> Flags:
         """`stored`: reads the stored label. `changed`: the stored label is not the original one."""
@@ -106,3 +128,14 @@ def build_attacks(refs: Sequence[AttackRef]) -> dict[str, Attack]:
         same = sum(label.partition(" #")[0] == attack.label for label in attacks)
         attacks[f"{attack.label} #{same + 1}" if same else attack.label] = attack
     return attacks
+
+
+def tries(threat: Threat, attacks: Mapping[str, Attack]) -> Iterator[Try]:
+    """Every try within a norm: epsilon by epsilon, attack by attack."""
+    after = None
+    for size, epsilon in enumerate(sorted(threat.epsilons)):
+        for order, (label, attack) in enumerate(attacks.items()):
+            for restart in range(attack.restarts):
+                one = Try(threat.norm, epsilon, label, attack, (size, order, restart), after)
+                after = one.name
+                yield one

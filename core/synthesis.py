@@ -1,14 +1,12 @@
 """Synthesis: a dataset and a source model give a constructed training set.
 
 Blocks of 256 images are the unit of work. Every draw is a function of (seed, purpose, block), and checkpoints lie
-between blocks, so a resumed synthesis gives the same bits on a CPU. Where memory runs out, a block goes through the
-network in parts; the figures say so.
+between blocks, so a resumed synthesis gives the same bits on a CPU, and so does one whose blocks were shared out
+(`core.harvest`). Where memory runs out, a block goes through the network in parts; the figures say so.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,10 +14,11 @@ import torch
 from torch import Tensor
 
 from core.constructions import Made, Source, robust, targeted, targets
-from core.context import Checkpoint, Context, Inputs, Output, Result
+from core.context import Context, Inputs, Output, Result
 from core.distributions import histogram, spread
 from core.errors import SpecRefused
 from core.frozen import FrozenModel
+from core.harvest import WHOLE, Gathered, Harvest, Share, gathered, joined
 from core.images import BLOCK, Images, Splits, blocks, open_dataset, save_dataset
 from core.memory import AtOnce, parts
 from core.models import load_model
@@ -35,54 +34,62 @@ little off."""
 def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context, *, planned: int = BLOCK) -> Result:
     """Construct a dataset, and leave it as `dataset.safetensors` with a few of its images in `sheet.png`.
 
-    `planned` images go through the network at once, fewer where memory runs out.
+    `planned` images go through the network at once, fewer where memory runs out. Where `inputs.parts` holds what the
+    jobs of all shares left, that is only put together.
 
     Raises:
         SpecRefused: the robust construction of a dataset with a single training image.
     """
-    began = time.monotonic()
     splits = open_dataset(spec.dataset, inputs, context.data_folder)
-    if isinstance(spec.construction, RobustConstruction) and len(splits.train) < 2:
-        raise SpecRefused("/dataset", "the robust construction starts from another training image: there is none")
-    images = splits.train.to(context.device)
-    model = load_model(inputs.models[spec.model.name]).to(context.device)
-    source = Source(model, FrozenModel(model, spec.precision))
-
-    at_once = AtOnce(planned)
-    checkpoint = context.resume()
-    done: list[Mapping[str, Tensor]] = []
-    if checkpoint is not None:
-        done.append(checkpoint.tensors)
-        at_once.restore(checkpoint.values)
-    total = len(blocks(len(images)))
-    for number in range(0 if checkpoint is None else checkpoint.step, total):
-        context.progress("synthesis", number, total)
-        block = partial(construct, spec, source, images, number=number, classes=len(splits.classes))
-        made = at_once.fitting(block, context)
-        done.append({name: tensor.cpu() for name, tensor in made.items()})
-        context.progress("synthesis", number + 1, total)
-        context.safe_point(number + 1, partial(_checkpoint, number + 1, done, at_once))
-
-    columns = _joined(done)
-    constructed = Images(columns.pop("images"), columns.pop("labels"), columns)
+    if inputs.parts:
+        found = gathered(inputs.parts)
+    else:
+        found = constructed(spec, splits, WHOLE, inputs, context, planned=planned)
+    columns = dict(found.columns)
+    images = Images(columns.pop("images"), columns.pop("labels"), columns)
     dataset, sheet = context.scratch / "dataset.safetensors", context.scratch / "sheet.png"
-    save_dataset(dataset, constructed, splits.classes)
-    sheet.write_bytes(_sheet(splits, constructed))
+    save_dataset(dataset, images, splits.classes)
+    sheet.write_bytes(_sheet(splits, images))
     return Result(
         figures={
             "method": spec.construction.method,
-            "images": len(constructed),
+            "images": len(images),
             "classes": len(splits.classes),
-            **_figures(spec, constructed),
-            "at_once": at_once.figures(),
-            "cautions": at_once.cautions(),
-            "seconds": time.monotonic() - began,
+            **_figures(spec, images),
+            "at_once": found.at_once.figures(),
+            "cautions": found.at_once.cautions(),
+            "seconds": found.seconds,
         },
         outputs=(
             Output(dataset.name, dataset, "dataset", "application/octet-stream"),
             Output(sheet.name, sheet, "picture", "image/png"),
         ),
     )
+
+
+def constructed(
+    spec: SynthesizeSpec, splits: Splits, share: Share, inputs: Inputs, context: Context, *, planned: int = BLOCK
+) -> Gathered:
+    """A share of the blocks of the dataset's training images.
+
+    Raises:
+        SpecRefused: the robust construction of a dataset with a single training image.
+    """
+    if isinstance(spec.construction, RobustConstruction) and len(splits.train) < 2:
+        raise SpecRefused("/dataset", "the robust construction starts from another training image: there is none")
+    images = splits.train.to(context.device)
+    model = load_model(inputs.models[spec.model.name]).to(context.device)
+    source = Source(model, FrozenModel(model, spec.precision))
+    at_once = AtOnce(planned)
+    numbers = share.among(len(blocks(len(images))))
+    harvest = Harvest(context, at_once, steps=len(numbers))
+    for done in range(harvest.step, len(numbers)):
+        context.progress("synthesis", done, len(numbers))
+        block = partial(construct, spec, source, images, number=numbers[done], classes=len(splits.classes))
+        harvest.add(at_once.fitting(block, context))
+        context.progress("synthesis", done + 1, len(numbers))
+        harvest.safe_point(done + 1)
+    return harvest.whole()
 
 
 def construct(spec: SynthesizeSpec, source: Source, images: Images, at_once: int, *, number: int, classes: int) -> Made:
@@ -93,17 +100,9 @@ def construct(spec: SynthesizeSpec, source: Source, images: Images, at_once: int
     places = parts(slice(0, len(index)), at_once)
     if isinstance(how, RobustConstruction):
         draws = generator(spec.seed, "start image", number)  # one a image: the same numbers for any parts
-        return _joined([robust(how, source, images, index[some], draws) for some in places])
+        return joined([robust(how, source, images, index[some], draws) for some in places])
     chosen = targets(how, images.labels[index], classes, generator(spec.seed, "target", number))
-    return _joined([targeted(how, source, images, index[some], chosen[some]) for some in places])
-
-
-def _joined(done: Sequence[Mapping[str, Tensor]]) -> Made:
-    return {name: torch.cat([made[name] for made in done]) for name in done[0]}
-
-
-def _checkpoint(step: int, done: Sequence[Mapping[str, Tensor]], at_once: AtOnce) -> Checkpoint:
-    return Checkpoint(step, _joined(done), at_once.values())
+    return joined([targeted(how, source, images, index[some], chosen[some]) for some in places])
 
 
 def _figures(spec: SynthesizeSpec, constructed: Images) -> dict[str, Any]:

@@ -74,13 +74,18 @@ def workers(here: bool) -> None:
         living = [
             worker
             for worker in all_workers(session)
-            if now - worker.seen_at < SILENCE and (not here or worker.host == platform.node())
+            if now - worker.seen_at < SILENCE and (not here or worker.host == _this_host())
         ]
     for worker in living:
         slots = ", ".join(f"{slot['name']} {slot.get('job') or 'free'}" for slot in worker.slots["slots"])
         click.echo(f"{worker.id} on {worker.host}: {slots}")
     if here and not living:
-        raise LocalError(f"no worker on {platform.node()} was heard of for {SILENCE.total_seconds():.0f} s")
+        raise LocalError(f"no worker on {_this_host()} was heard of for {SILENCE.total_seconds():.0f} s")
+
+
+def _this_host() -> str:
+    """As its worker calls it, see `Settings.host`."""
+    return os.environ.get("SIEVE_HOST") or platform.node()
 
 
 def is_configured() -> bool:

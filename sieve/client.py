@@ -54,6 +54,7 @@ class Client:
         priority: int = 0,
         max_queue_time: float | None = None,
         max_run_time: float | None = None,
+        shards: int | Literal["auto"] = 1,
         idempotency_key: str | None = None,
     ) -> Job:
         """Submit a job.
@@ -65,6 +66,8 @@ class Client:
             priority: -1 low (may be paused for a short job of high priority), 0 normal, 1 high.
             max_queue_time: seconds; it is cancelled if it has not started this long after it could.
             max_run_time: seconds; it fails once it has run for this long.
+            shards: among how many jobs to share out a synthesis or an evaluation, of a study each of them; `auto`: one
+                a slot, where it is large. The result is the same.
             idempotency_key: the same key and spec give the same job; drawn where it is not given.
 
         Raises:
@@ -73,6 +76,8 @@ class Client:
         beside = {"name": name, "labels": dict(labels or {}), "priority": priority}
         beside |= {"max_queue_time": max_queue_time, "max_run_time": max_run_time}
         body = _values(spec) | {key: value for key, value in beside.items() if value}
+        if shards != 1:
+            body["shards"] = shards
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
         return Job._of(self, self.transport.json("POST", "/v1/jobs", body=body, headers=headers))
 

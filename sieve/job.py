@@ -42,8 +42,10 @@ class Job(Record):
     owner: str = ""
     study: str | None = None
     node: str | None = None
+    shard_of: str | None = None
+    """The job that this one does a share of."""
     children: list[Child] = Field(default_factory=list)
-    """Of a study: its jobs in short."""
+    """Of a study: its jobs in short; of a job that was shared out: its shares."""
     result: dict[str, Any] | None = None
     """The figures; see `GET /v1/kinds`."""
     outputs: dict[str, str] = Field(default_factory=dict)

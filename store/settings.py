@@ -62,9 +62,12 @@ class Settings(BaseSettings):
     """What this host is called in lists of slots; two hosts of one installation need different names."""
     foreign_mib: int = Field(default=1024, ge=0)
     """A GPU of whose memory other programs hold more than this many MiB is left alone while they do."""
+    blobs_folder: Path | None = Field(default=None, validation_alias="SIEVE_BLOBS")
+    """Folder of artifacts and checkpoints, such as one that several hosts share; `blobs` in the data folder where it is
+    not given."""
     scratch_folder: Path | None = Field(default=None, validation_alias="SIEVE_SCRATCH")
     """Where attempts write before they publish; `scratch` in the data folder where it is not given. Hosts that share a
-    data folder each give a local one."""
+    data folder give each its own."""
 
     min_free_bytes: int = Field(default=512 << 20, ge=0)
     """A worker takes no jobs while its data folder's disk has less than this left."""
@@ -80,7 +83,7 @@ class Settings(BaseSettings):
     @property
     def blobs(self) -> Path:
         """Where artifacts and checkpoints live, by their hash."""
-        return self.home / "blobs"
+        return self.blobs_folder or self.home / "blobs"
 
     @property
     def scratch(self) -> Path:

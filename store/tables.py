@@ -134,7 +134,11 @@ class Job(Table):
     study_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
     """The study that this job is part of."""
     node: Mapped[str | None]
-    """Its name in the study's graph, such as `0/train/D_adv`."""
+    """Its name in the study's graph, such as `0/train/D_adv`; of a share, also which it is: `2 of 4`."""
+    shard_of: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    """The job that this one does a share of."""
+    shards: Mapped[int] = mapped_column(server_default="0")
+    """How many shares its blocks were shared out in; 0 where it does all of them itself."""
     spec: Mapped[Json]
     labels: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     priority: Mapped[int] = mapped_column(server_default="0")
@@ -208,6 +212,7 @@ class Job(Table):
         Index("jobs_waited_for", "slot", "priority", postgresql_where=text("state = 'queued'")),
         Index("jobs_running", "owner_id", postgresql_where=text("state = 'running'")),
         Index("jobs_leased", "lease_until", postgresql_where=text("state = 'running'")),
+        Index("jobs_shard_of", "shard_of", postgresql_where=text("shard_of is not null")),
         Index("jobs_of_owner", "owner_id", "id"),
         Index("jobs_in_state", "state", "kind", "id"),
         Index("jobs_of_owner_in_state", "owner_id", "state", "kind", "id"),
@@ -265,13 +270,16 @@ class Blob(Table):
 
 
 class JobCheckpoint(Table):
-    """A checkpoint of a job. Only a fenced row makes a blob a checkpoint; the last two are kept."""
+    """A checkpoint of a job. Only a fenced row makes a blob a checkpoint; the last two are kept, and all that they
+    continue."""
 
     __tablename__ = "checkpoints"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     fence: Mapped[int] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    continues: Mapped[int | None]
+    """Step of the checkpoint before, which this one only adds to; null where it says everything by itself."""
     created_at: Mapped[datetime] = _created()
 
 

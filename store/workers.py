@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from store.errors import NotFound
-from store.tables import Hold, Json, User, Worker
+from store.tables import Blob, Hold, Json, User, Worker
 
 
 def register(session: Session, worker_id: str, *, host: str, pid: int, version: str, slots: list[Json]) -> None:
@@ -48,6 +48,14 @@ def living(session: Session, silence: float) -> list[Worker]:
 def ready(session: Session, silence: float) -> int:
     """How many slots of living workers there are; a worker that still warms up has none."""
     return sum(len(worker.slots["slots"]) for worker in living(session, silence))
+
+
+def blobs_of_others(session: Session, host: str, *, limit: int = 20) -> list[tuple[str, int]]:
+    """The newest blobs (sha256, size) of an installation that has workers on other hosts; none of one that has not."""
+    if session.scalar(select(Worker.id).where(Worker.host != host).limit(1)) is None:
+        return []
+    newest = select(Blob.sha256, Blob.size).where(Blob.state == "present").order_by(Blob.changed_at.desc()).limit(limit)
+    return [(row.sha256, row.size) for row in session.execute(newest)]
 
 
 def hold(session: Session, admin: User, *, host: str, slot: str = "", drain: bool = False, reason: str) -> None:

@@ -77,6 +77,7 @@ class Hand:
 _NAMES = {
     "model": ("model.safetensors", "model", "application/octet-stream"),
     "dataset": ("dataset.safetensors", "dataset", "application/octet-stream"),
+    "part": ("part.safetensors", "data", "application/octet-stream"),
     "picture": ("sheet.png", "picture", "image/png"),
     "report_json": ("report.json", "report", "application/json"),
     "report_md": ("report.md", "report", "text/markdown"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 
+from store import workers
 from store.blobs import blob_store
 from store.database import Database
 from store.ids import new_id
@@ -53,7 +55,11 @@ class WorkerApp:
         self._asked_to_end = threading.Event()
 
     def run(self) -> int:
-        """Work until SIGTERM or SIGINT, then drain. A second signal ends at once. Gives the exit status."""
+        """Work until SIGTERM or SIGINT, then drain. A second signal ends at once. Gives the exit status.
+
+        Raises:
+            SystemExit: as `_check_blobs` does.
+        """
         processes.become_subreaper()
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # numbers as the driver's tools give them
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,6 +67,7 @@ class WorkerApp:
         settings = self._ledger.settings
         for folder in (settings.home, settings.scratch):
             folder.mkdir(parents=True, exist_ok=True)
+        self._check_blobs()
         Listener(settings.redis_url, self._ledger.worker_id, self._wake).start()
         self._ledger.gate.look(self._ledger)
         self._nursery.start(self._on_nursery_ready)
@@ -93,6 +100,18 @@ class WorkerApp:
                 slot.start()
             _log.info("%s: ready with %s", self._ledger.worker_id, ", ".join(slot.name for slot in self._slots))
         self._wake()
+
+    def _check_blobs(self) -> None:
+        """See that this host is given the blobs of the others: else it would fail their jobs one after another.
+
+        Raises:
+            SystemExit: it is not.
+        """
+        ledger = self._ledger
+        newest = ledger.once(lambda session: workers.blobs_of_others(session, ledger.settings.host))
+        if newest and not any(ledger.blobs.holds(*one) for one in newest):
+            where = "see SIEVE_BLOBS and SIEVE_BLOB_STORE"
+            sys.exit(f"{ledger.settings.host} does not see the blobs of the other hosts: {where}")
 
     def _slot(self, plan: SlotPlan) -> Slot:
         ours = (self._ledger, self._nursery, self._cards)

@@ -16,13 +16,13 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 
 from core.checkpoints import load_checkpoint, save_checkpoint
-from core.context import Checkpoint, FolderDataset, Inputs, StoredDataset
+from core.context import Checkpoint, FolderDataset, Inputs, Part, StoredDataset
 from core.errors import CoreError, DamagedCheckpoint, DamagedFile, Stopped
 from core.measuring import measure, peak_memory
 from core.memory import ran_out
@@ -124,7 +124,8 @@ def _inputs(given: Message) -> Inputs:
     Raises:
         DamagedFile: a file does not have the hash that it is named by.
     """
-    for name, file in [*given["datasets"].items(), *given["models"].items()]:
+    shares = [(f"share {number} of its blocks", file) for number, file in enumerate(given["parts"], 1)]
+    for name, file in [*given["datasets"].items(), *given["models"].items(), *shares]:
         if _sha256(Path(file["path"])) != file["sha256"]:
             raise DamagedFile(f"the file of {name} is damaged: it does not have the sha256 {file['sha256']}")
     return Inputs(
@@ -132,6 +133,7 @@ def _inputs(given: Message) -> Inputs:
         | {name: FolderDataset(Path(path)) for name, path in given["folders"].items()},
         models={name: Path(file["path"]) for name, file in given["models"].items()},
         figures=given["figures"],
+        parts=[Part(Path(file["path"]), file["figures"]) for file in given["parts"]],
     )
 
 
@@ -178,19 +180,35 @@ class PipeContext:
 
     def resume(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None."""
-        for offered in self._checkpoints:
+        chain = self.chain()
+        return chain[-1] if chain else None
+
+    def chain(self) -> list[Checkpoint]:
+        """The newest checkpoint that is whole, after those that it continues. Behind a damaged one nothing is whole."""
+        left = self._checkpoints
+        while left:
+            length = next(place for place, offered in enumerate(left, 1) if offered["continues"] is None)
+            chain = self._whole(reversed(left[:length]))
+            if chain:
+                self._compare(chain[-1])
+                self._pipe.send({"say": "resumed", "step": chain[-1].step, "changes": self.changes})
+                return chain
+            left = left[length:]
+        return []
+
+    def _whole(self, offers: Iterable[Message]) -> list[Checkpoint]:
+        """The checkpoints that continue each other, up to the first that is damaged."""
+        chain: list[Checkpoint] = []
+        for offered in offers:
             path = Path(offered["path"])
             try:
                 if _sha256(path) != offered["sha256"]:
                     raise DamagedCheckpoint(f"{path.name} does not have the hash that it is named by")
-                checkpoint = load_checkpoint(path)
+                chain.append(load_checkpoint(path))
             except (DamagedCheckpoint, FileNotFoundError):
                 self._pipe.send({"say": "damaged", "fence": offered["fence"], "step": offered["step"]})
-            else:
-                self._compare(checkpoint)
-                self._pipe.send({"say": "resumed", "step": checkpoint.step, "changes": self.changes})
-                return checkpoint
-        return None
+                break
+        return chain
 
     def safe_point(self, step: int, state: Callable[[], Checkpoint]) -> None:
         """Save a checkpoint if one is due or the job is to pause; stop here if it is to stop."""
@@ -214,7 +232,7 @@ class PipeContext:
         environment = {**self._environment, "changes": self.changes}
         save_checkpoint(path, dataclasses.replace(checkpoint, environment=environment))
         self.flush()
-        self._pipe.send({"say": "checkpoint", "step": step, "path": str(path)})
+        self._pipe.send({"say": "checkpoint", "step": step, "continues": checkpoint.continues, "path": str(path)})
         published = False
         while not published:
             message = self._pipe.poll(None)

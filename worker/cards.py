@@ -44,8 +44,6 @@ class Card:
     """Per cent of the last second or less in which something ran."""
     celsius: int | None
     watts: float | None
-    joules: float | None
-    """Energy since the driver was loaded."""
     holders: tuple[Holder, ...]
     """Empty where the driver does not tell, as in most containers."""
 
@@ -56,6 +54,9 @@ class Cards(Protocol):
     def look(self) -> dict[str, Card]:
         """By uuid, in the order of the PCI bus. A card that no longer answers is missing."""
 
+    def joules(self, uuid: str) -> float | None:
+        """Energy that a card has used since its driver was loaded."""
+
 
 class NoCards:
     """A host without an NVIDIA driver."""
@@ -63,6 +64,9 @@ class NoCards:
     def look(self) -> dict[str, Card]:
         """None."""
         return {}
+
+    def joules(self, uuid: str) -> None:
+        """Unknown."""
 
 
 class NvmlCards:
@@ -83,6 +87,11 @@ class NvmlCards:
             else:
                 found[card.uuid] = card
         return found
+
+    def joules(self, uuid: str) -> float | None:
+        """None where the card does not tell."""
+        millijoules = _told(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByUUID(uuid)))
+        return None if millijoules is None else millijoules / 1000
 
 
 def find_cards() -> Cards:
@@ -129,7 +138,6 @@ def in_the_way(card: Card, foreign_mib: int) -> str | None:
 def _card(handle: object) -> Card:
     memory = _memory(handle)
     milliwatts = _told(lambda: pynvml.nvmlDeviceGetPowerUsage(handle))
-    millijoules = _told(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
     running = _told(lambda: pynvml.nvmlDeviceGetComputeRunningProcesses(handle)) or []
     return Card(
         uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
@@ -139,7 +147,6 @@ def _card(handle: object) -> Card:
         utilisation=_told(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
         celsius=_told(lambda: int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))),
         watts=None if milliwatts is None else milliwatts / 1000,
-        joules=None if millijoules is None else millijoules / 1000,
         holders=tuple(Holder(one.pid, _program(one.pid), one.usedGpuMemory) for one in running),
     )
 

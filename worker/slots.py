@@ -171,6 +171,10 @@ class Slot:
             "card": card,
         }
 
+    def joules(self) -> float | None:
+        """Energy that its GPU has used; None where nothing tells."""
+        return None if self.plan.card is None else self._cards.joules(self.plan.card)
+
     def fileno(self) -> int:
         """Readable after `wake`."""
         return self._bell

@@ -62,6 +62,9 @@ class Place(Protocol):
     def leaving(self) -> str | None:
         """Why an attempt must stop at its next safe point, to go on elsewhere; None as long as it may stay."""
 
+    def joules(self) -> float | None:
+        """Energy that its card has used since some moment of the past; None where nothing tells."""
+
     def fileno(self) -> int:
         """Readable when something happened that is worth a look at the job's wish."""
 
@@ -100,6 +103,7 @@ class Watch:
         self._wish: str | None = None
         self.crashed: bool | None = None
         """Did the attempt end in a way that a broken slot might explain? None where it says nothing about the slot."""
+        self._joules = place.joules()
         self._renewed_at = self._tried_at = time.monotonic()
 
     def run(self) -> None:
@@ -153,10 +157,17 @@ class Watch:
                 "folders": given.folders,
                 "models": {name: self._input(name, sha256) for name, sha256 in given.models.items()},
                 "figures": given.figures,
+                "parts": [
+                    self._input(f"share {number} of {len(given.parts)}", sha256) | {"figures": figures}
+                    for number, (sha256, figures) in enumerate(given.parts, 1)
+                ],
             },
             "checkpoints": [
-                {"fence": fence, "step": step, "sha256": sha256, "path": self._checkpoint(sha256)}
-                for fence, step, sha256 in given.checkpoints
+                {
+                    **{name: getattr(one, name) for name in ("fence", "step", "continues", "sha256")},
+                    "path": self._checkpoint(one.sha256),
+                }
+                for one in given.checkpoints
             ],
             "checkpoint_seconds": self._settings.checkpoint_seconds,
             **self._place.sight,
@@ -197,7 +208,7 @@ class Watch:
             self._last_words = message
         elif said == "checkpoint":
             self._write()  # what came before a checkpoint must not be missing once it is resumed from
-            self._keep([Path(message["path"])], lambda stored: self._add_checkpoint(message["step"], *stored[0]))
+            self._keep([Path(message["path"])], lambda stored: self._add_checkpoint(message, *stored[0]))
             child.pipe.send({"do": "go_on"})
         elif said == "damaged":
             damaged = (message["fence"], message["step"])
@@ -243,12 +254,16 @@ class Watch:
             return
         self._tried_at = now
         self._story.progressed = False
+        joules = self._place.joules()
+        used = None if joules is None or self._joules is None else joules - self._joules
         lease, progress = self._settings.lease_seconds, self._story.progress
         answer = self._ledger.once(
-            lambda session: (renew.renew(session, self._job, self._fence, lease_seconds=lease, progress=progress),)
+            lambda session: (
+                renew.renew(session, self._job, self._fence, lease_seconds=lease, progress=progress, joules=used),
+            )
         )
         if answer is not None:
-            self._renewed_at, (self._wish,) = now, answer
+            self._renewed_at, self._joules, (self._wish,) = now, joules, answer
         elif time.monotonic() - self._renewed_at > lease:
             raise LeaseLost(self._job, self._fence)
 
@@ -297,11 +312,12 @@ class Watch:
 
         self._keep([Path(output["path"]) for output in outputs], record)
 
-    def _add_checkpoint(self, step: int, sha256: str, size: int) -> None:
-        blobs = self._ledger.blobs
+    def _add_checkpoint(self, message: Message, sha256: str, size: int) -> None:
+        step, continues, blobs = message["step"], message["continues"], self._ledger.blobs
+        job, fence = self._job, self._fence
         self._surely(
             lambda session: renew.add_checkpoint(
-                session, self._job, self._fence, step=step, sha256=sha256, size=size, blobs=blobs
+                session, job, fence, step=step, sha256=sha256, size=size, blobs=blobs, continues=continues
             )
         )
 

@@ -62,7 +62,7 @@ def submit_job(
     understood = parse_submission(body)
     if dry_run:
         response.status_code = 200
-        planned = submit.plan(session, owner=viewer, spec=understood.spec)
+        planned = submit.plan(session, owner=viewer, spec=understood.spec, shards=understood.envelope.shards)
         return plans.plan(planned, estimates.of_plan(session, planned))
     submitted = submit.submit(
         session,
@@ -73,6 +73,7 @@ def submit_job(
         priority=understood.envelope.priority,
         max_queue_seconds=understood.envelope.max_queue_time,
         max_run_seconds=understood.envelope.max_run_time,
+        shards=understood.envelope.shards,
         idempotency=None if idempotency_key is None else (idempotency_key, _sha256(body)),
     )
     response.headers["Location"] = f"/v1/jobs/{submitted.job.id}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -14,6 +14,8 @@ from store import tables, workers
 from store.jobs import queue, surroundings
 
 router = APIRouter(prefix="/v1", tags=["queue"])
+
+Holds = Mapping[tuple[str, str], tables.Hold]
 
 
 @router.get("/queue", response_model=schemas.Page[schemas.Waiting])
@@ -27,7 +29,7 @@ def show_queue(
     """
     rows = workers.workers(session)
     silence = timedelta(seconds=settings.lease_seconds)
-    slots = waiting.served(_workers(rows, surroundings.now(session), silence))
+    slots = waiting.served(_workers(rows, workers.holds(session), surroundings.now(session), silence))
     now = waiting.Queue(queue.service(session), slots, queue.busy(session, viewer))
     queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(rows), limit=limit)
     blocked = [waiting.blocked(job, viewer.name) for job in queue.blocked(session, viewer, limit=limit)]
@@ -38,10 +40,11 @@ def show_queue(
 def list_workers(session: Session, settings: SettingsOf) -> schemas.Page[schemas.Worker]:
     """The worker processes and their slots."""
     silence = timedelta(seconds=settings.lease_seconds)
-    return schemas.Page(data=_workers(workers.workers(session), surroundings.now(session), silence))
+    rows = workers.workers(session)
+    return schemas.Page(data=_workers(rows, workers.holds(session), surroundings.now(session), silence))
 
 
-def _workers(rows: Sequence[tables.Worker], now: datetime, silence: timedelta) -> list[schemas.Worker]:
+def _workers(rows: Sequence[tables.Worker], held: Holds, now: datetime, silence: timedelta) -> list[schemas.Worker]:
     """Worker processes; one that was not heard of for longer than `silence` counts as dead."""
     return [
         schemas.Worker(
@@ -51,7 +54,11 @@ def _workers(rows: Sequence[tables.Worker], now: datetime, silence: timedelta) -
             alive=now - row.seen_at <= silence,
             slots=[
                 schemas.Slot(
-                    name=slot["name"], device=slot["device"], takes=slot["takes"], busy=slot.get("job") is not None
+                    name=slot["name"],
+                    device=slot["device"],
+                    takes=slot["takes"],
+                    busy=slot.get("job") is not None,
+                    out=bool(slot.get("avoided") or workers.hold_over(held, row.host, slot["name"])),
                 )
                 for slot in row.slots["slots"]
             ],

@@ -40,10 +40,10 @@ class NewHold(Where):
 def list_slots(session: Session, viewer: Viewer, settings: SettingsOf) -> schemas.Page[slot_schemas.PlaceOfWork]:
     """Every slot of every living worker: what runs there, how its GPU is, and why it takes nothing."""
     living = sorted(workers.living(session, settings.lease_seconds), key=lambda worker: (worker.host, worker.id))
-    jobs = surroundings.running(session, [slot["job"] for worker in living for slot in worker.slots["slots"]])
+    jobs = surroundings.running(session, [slot.get("job") for worker in living for slot in worker.slots["slots"]])
     held = workers.holds(session)
     places = [
-        _slot(viewer, worker, slot, jobs.get(slot["job"]), workers.hold_over(held, worker.host, slot["name"]))
+        _slot(viewer, worker, slot, jobs.get(slot.get("job")), workers.hold_over(held, worker.host, slot["name"]))
         for worker in living
         for slot in worker.slots["slots"]
     ]

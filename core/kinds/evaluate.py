@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from core.cards import Catalogue, JobKind
 from core.errors import SpecRefused
 from core.planning import check_attacks, dataset_card, model_card
-from core.work import of_evaluation
+from core.work import BLOCK, of_evaluation
 from sieve.specs import EvaluateSpec
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ def check(spec: EvaluateSpec, catalogue: Catalogue) -> None:
     check_attacks(spec)
 
 
+def blocks(spec: EvaluateSpec, catalogue: Catalogue) -> int | None:
+    """Of the test images: what is attacked."""
+    images = dataset_card(catalogue, spec.dataset, "/dataset").test_images
+    return None if images is None else -(-images // BLOCK)
+
+
 def build() -> Callable[[Any, Inputs, Context], Result]:
     """The routine."""
     from core.evaluation import evaluate  # noqa: PLC0415
@@ -45,5 +51,6 @@ ENTRY = JobKind(
     slot="accelerator",
     check=check,
     build=build,
+    blocks=blocks,
     work=of_evaluation,
 )

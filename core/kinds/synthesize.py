@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from core.cards import Catalogue, DatasetCard, JobKind
 from core.errors import SpecRefused
 from core.planning import dataset_card, model_card
-from core.work import of_synthesis
+from core.work import BLOCK, of_synthesis
 from sieve.specs import SynthesizeSpec
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ def check(spec: SynthesizeSpec, catalogue: Catalogue) -> DatasetCard:
     return DatasetCard(dataset.shape, dataset.classes, dataset.train_images, test_images=0)
 
 
+def blocks(spec: SynthesizeSpec, catalogue: Catalogue) -> int | None:
+    """Of the training images."""
+    images = dataset_card(catalogue, spec.dataset, "/dataset").train_images
+    return None if images is None else -(-images // BLOCK)
+
+
 def build() -> Callable[[Any, Inputs, Context], Result]:
     """The routine."""
     from core.synthesis import synthesize  # noqa: PLC0415
@@ -41,5 +47,6 @@ ENTRY = JobKind(
     slot="accelerator",
     check=check,
     build=build,
+    blocks=blocks,
     work=of_synthesis,
 )

@@ -59,6 +59,11 @@ def _beside() -> list[click.Option]:
         click.Option(["--priority"], type=click.Choice(list(PRIORITIES)), default="normal", show_default=True),
         click.Option(["--max-queue-time"], type=Duration(), help="Cancel it if it has not started by then."),
         click.Option(["--max-run-time"], type=Duration(), help="Let it fail once it ran for this long: 30m."),
+        click.Option(
+            ["--shards"],
+            metavar="N",
+            help="Share a synthesis or an evaluation out among N jobs; auto: one a slot, where it is large.",
+        ),
         click.Option(["--idempotency-key"], help="The same key and spec give the same job."),
         click.Option(
             ["--dry-run"],
@@ -81,6 +86,7 @@ def _submit(kind: str | None) -> Any:
         priority: str,
         max_queue_time: float | None,
         max_run_time: float | None,
+        shards: str | None,
         idempotency_key: str | None,
         dry_run: bool,
         watched: bool,
@@ -92,6 +98,8 @@ def _submit(kind: str | None) -> Any:
         if kind is None and file is None:
             raise click.UsageError(f"say what to submit: a file with -f, or one of {', '.join(KINDS)}")
         spec = _merged(_read(file), ({"kind": kind} if kind else {}) | spec_values(fields))
+        if shards is not None:
+            spec["shards"] = _shards(shards)
         name, of_file = job_name or str(spec.pop("name", "")), spec.pop("labels", {})
         given = _labels(labels)
         with terminal.client() as client:
@@ -191,6 +199,12 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             below = {"name": below}
         merged[key] = _merged(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
     return merged
+
+
+def _shards(given: str) -> int | str:
+    if given != "auto" and not given.isdigit():
+        raise click.BadParameter(f"{given!r} is neither a number nor auto", param_hint="--shards")
+    return given if given == "auto" else int(given)
 
 
 def _labels(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from sieve.specs.base import ArchitectureRef, AttackRef, DatasetRef, JobRef, Mod
 from sieve.specs.evaluate import EvaluateSpec, EvaluationRecipe
 from sieve.specs.presets import PRESET_SUMMARIES, PRESETS
 from sieve.specs.report import ReportPart, ReportSpec
+from sieve.specs.shard import ShardSpec
 from sieve.specs.study import StudySpec
 from sieve.specs.synthesize import (
     Construction,
@@ -38,6 +39,7 @@ __all__ = [
     "ReportSpec",
     "RobustConstruction",
     "Schedule",
+    "ShardSpec",
     "Spec",
     "StepDecay",
     "StudySpec",

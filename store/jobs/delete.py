@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Row, Text, cast, delete, literal, select
+from sqlalchemy import Row, Text, cast, delete, literal, or_, select
 from sqlalchemy.orm import Session
 
 from store.errors import Conflict, IllegalTransition
@@ -16,15 +16,17 @@ def delete_job(session: Session, job: Job) -> None:
 
     Raises:
         IllegalTransition: it has not ended.
-        Conflict: it is part of a study, or another job that has not succeeded needs what it made.
+        Conflict: it is part of a study or of a larger job, or another job that has not succeeded needs what it made.
     """
     decide(session)
     lock(session, job)
     if job.study_id is not None:
         raise Conflict("part_of_study", f"{job.id} is part of {job.study_id}: delete that")
+    if job.shard_of is not None:
+        raise Conflict("share_of_job", f"{job.id} does a share of {job.shard_of}: delete that")
     if job.state not in TERMINAL:
         raise IllegalTransition(f"{job.id} is {job.state}: cancel it first")
-    ids = [job.id, *session.scalars(select(Job.id).where(Job.study_id == job.id)).all()]
+    ids = [job.id, *session.scalars(select(Job.id).where(or_(Job.study_id == job.id, Job.shard_of == job.id))).all()]
     others = Job.id.not_in(ids), Job.state != State.SUCCEEDED  # what failed may be tried again
     needing = select(Need.needs_id, Job.id, Job.state).join(Job, Job.id == Need.job_id)
     _refuse_if(session.execute(needing.where(Need.needs_id.in_(ids), *others).limit(1)).one_or_none())

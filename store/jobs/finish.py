@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from store.artifacts import StoredFile, publish, publish_blobs
 from store.blobs import BlobStore
 from store.figures import to_json
+from store.jobs import shards
 from store.jobs.renew import held
 from store.jobs.transition import decide, move, settle, settle_study
 from store.lifecycle import TERMINAL, State
@@ -40,6 +41,8 @@ def succeed(
     publish(session, job, files)
     job.result, job.taken = to_json(figures), taken
     session.execute(delete(JobCheckpoint).where(JobCheckpoint.job_id == job_id))
+    if job.shards:
+        shards.forget_parts(session, job)
     _end(session, job, State.SUCCEEDED)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.references import references
 from sieve.specs import DatasetRef, JobRef, Spec
 from store.figures import from_json
+from store.jobs import shards
 from store.tables import Artifact, Dataset, Job, JobCheckpoint, Model
 
 
@@ -26,8 +27,10 @@ class Materials:
     """sha256 of model files."""
     figures: dict[str, Any] = field(default_factory=dict)
     """Results of jobs that the spec names for their figures; a dataset or model that they made is given beside."""
-    checkpoints: list[tuple[int, int, str]] = field(default_factory=list)
-    """The job's own checkpoints (fence, step, sha256), newest first."""
+    parts: list[tuple[str, Any]] = field(default_factory=list)
+    """Of a job that was shared out: sha256 and figures of what its shares left, in order."""
+    checkpoints: list[JobCheckpoint] = field(default_factory=list)
+    """The job's own, newest first."""
 
 
 def materials(session: Session, job_id: str, spec: Spec) -> Materials:
@@ -46,7 +49,8 @@ def materials(session: Session, job_id: str, spec: Spec) -> Materials:
             given.models[ref.name] = session.execute(query).scalar_one()
     newest = JobCheckpoint.fence.desc(), JobCheckpoint.step.desc()
     rows = session.scalars(select(JobCheckpoint).where(JobCheckpoint.job_id == job_id).order_by(*newest))
-    given.checkpoints = [(row.fence, row.step, row.sha256) for row in rows]
+    given.checkpoints = list(rows)
+    given.parts = shards.parts(session, job_id)
     return given
 
 

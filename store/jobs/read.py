@@ -39,7 +39,7 @@ def page(
     """Jobs, newest first, without what only a whole job shows (spec, result). `owner` is a user's id, `before` the last
     id of the page before.
 
-    With `study`, only that study's jobs; with `top_level`, only jobs that are part of no study.
+    With `study`, only that study's jobs; with `top_level`, only jobs that are part of no study or larger job.
     """
     only = owner if viewer.role == "admin" else viewer.id
     if owner is not None and only != owner:
@@ -48,7 +48,7 @@ def page(
         "owner_id = :owner": ("owner", only),
         "labels <> '{}' and labels @> cast(:label as jsonb)": ("label", label and json.dumps({label[0]: label[1]})),
         "study_id = :study": ("study", study),
-        "study_id is null": ("top_level", top_level or None),
+        "study_id is null and shard_of is null": ("top_level", top_level or None),
         "id < :before": ("before", before),
     }
     given = {condition: value for condition, value in where.items() if value[1] is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -134,9 +134,20 @@ def record(
 
 
 def add_checkpoint(
-    session: Session, job_id: str, fence: int, *, step: int, sha256: str, size: int, blobs: BlobStore
+    session: Session,
+    job_id: str,
+    fence: int,
+    *,
+    step: int,
+    sha256: str,
+    size: int,
+    blobs: BlobStore,
+    continues: int | None = None,
 ) -> None:
-    """Make a blob the job's newest checkpoint, and let go of all but the last two.
+    """Make a blob the job's newest checkpoint, and let go of all but the last two and what they continue.
+
+    Args:
+        continues: step of the one before it, where it only adds to that.
 
     Raises:
         LeaseLost: the attempt no longer holds the job.
@@ -147,30 +158,35 @@ def add_checkpoint(
     furthest = session.scalar(select(func.max(JobCheckpoint.step)).where(JobCheckpoint.job_id == job_id))
     if furthest is None or step > furthest:
         job.failures = 0  # further than ever before: what went wrong until here is behind it
-    row = insert(JobCheckpoint).values(job_id=job_id, fence=fence, step=step, sha256=sha256)
-    same = {"sha256": sha256, "created_at": func.now()}
-    session.execute(row.on_conflict_do_update(index_elements=["job_id", "fence", "step"], set_=same))
-    kept = (
-        select(JobCheckpoint.fence, JobCheckpoint.step)
-        .where(JobCheckpoint.job_id == job_id)
-        .order_by(JobCheckpoint.fence.desc(), JobCheckpoint.step.desc())
-        .offset(KEPT)
-    )
-    for old_fence, old_step in session.execute(kept).all():
-        _drop(session, job_id, old_fence, old_step)
+    same = {"sha256": sha256, "continues": continues}
+    row = insert(JobCheckpoint).values(job_id=job_id, fence=fence, step=step, **same)
+    again = {**same, "created_at": func.now()}
+    session.execute(row.on_conflict_do_update(index_elements=["job_id", "fence", "step"], set_=again))
+    if continues is None:
+        _let_go(session, job_id)
     events.append(session, job, "checkpoint", {"step": step, "sha256": sha256})
 
 
 def drop_checkpoint(session: Session, job_id: str, fence: int, damaged: tuple[int, int]) -> None:
-    """Forget a checkpoint (its fence and step) that was found damaged. Raises `LeaseLost`."""
+    """Forget a checkpoint (its fence and step) that was found damaged, and all later ones, which continue it or were
+    forgotten before. Raises `LeaseLost`."""
     job = held(session, job_id, fence)
-    _drop(session, job_id, *damaged)
+    later = tuple_(JobCheckpoint.fence, JobCheckpoint.step) >= damaged
+    session.execute(delete(JobCheckpoint).where(JobCheckpoint.job_id == job_id, later))
     events.append(session, job, "log", {"message": f"the checkpoint of step {damaged[1]} is damaged: not used"})
 
 
-def _drop(session: Session, job_id: str, fence: int, step: int) -> None:
-    session.execute(
-        delete(JobCheckpoint).where(
-            JobCheckpoint.job_id == job_id, JobCheckpoint.fence == fence, JobCheckpoint.step == step
-        )
+def _let_go(session: Session, job_id: str) -> None:
+    """Of checkpoints, newest first, keep the first two, and go on as long as the last one kept continues another."""
+    rows = session.scalars(
+        select(JobCheckpoint)
+        .where(JobCheckpoint.job_id == job_id)
+        .order_by(JobCheckpoint.fence.desc(), JobCheckpoint.step.desc())
+        .execution_options(populate_existing=True)
     )
+    continued = False
+    for count, row in enumerate(rows.all()):
+        if count >= KEPT and not continued:
+            session.delete(row)
+        else:
+            continued = row.continues is not None

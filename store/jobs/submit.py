@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import func, select
@@ -17,6 +19,7 @@ from sieve.specs import DatasetRef, JobRef, ModelRef, Spec
 from store.catalogue import DatabaseCatalogue, dataset_json, model_json
 from store.errors import IdempotencyConflict
 from store.ids import new_id
+from store.jobs.shards import Shards, refuse_unless_shareable, shard_jobs, shares
 from store.jobs.transition import decide
 from store.lifecycle import TERMINAL, State
 from store.limits import admit
@@ -43,6 +46,8 @@ class PlannedJob:
     work: Work | str
     """Counted; or why it cannot be."""
     needs: tuple[str, ...]
+    shares: int = 1
+    """How many jobs its blocks are shared out among."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,14 @@ class Plan:
     produces: Json | None
     work: Work | str = ""
     """Of a job alone."""
+    shares: int = 1
+    """Of a job alone: as of a planned one."""
     jobs: tuple[PlannedJob, ...] = field(default=())
     """A study's jobs, each after those that it needs; empty for a job alone."""
 
 
-def plan(session: Session, *, owner: User, spec: Spec) -> Plan:
-    """Check a spec wholly and say what it stands for. Writes nothing.
+def plan(session: Session, *, owner: User, spec: Spec, shards: Shards = 1) -> Plan:
+    """Check a spec wholly and say what it stands for. Writes nothing. `shards` as of `submit`.
 
     Raises:
         SpecRefused: naming the field.
@@ -67,7 +74,12 @@ def plan(session: Session, *, owner: User, spec: Spec) -> Plan:
     kind = KINDS.get(str(spec.kind), "/kind")  # type: ignore[attr-defined]
     if not kind.submittable:
         raise SpecRefused("/kind", f"a {kind.name} is made by the service, not submitted")
+    refuse_unless_shareable(shards, spec)
     catalogue = _PlanCatalogue(session, owner)
+
+    def shares_of(kind: JobKind, spec: Spec) -> int:
+        return 1 if kind.blocks is None or shards == 1 else shares(session, shards, kind.blocks(spec, catalogue))
+
     for pointer, ref in references(spec):
         if isinstance(ref, JobRef) or ref.name.startswith("job_"):
             try:
@@ -76,7 +88,7 @@ def plan(session: Session, *, owner: User, spec: Spec) -> Plan:
                 raise refused.under(pointer) from None
     produces = _json(check(spec, catalogue))
     if kind.expand is None:
-        return Plan(kind, spec, produces, _work(kind, spec, catalogue))
+        return Plan(kind, spec, produces, _work(kind, spec, catalogue), shares_of(kind, spec))
     jobs: list[PlannedJob] = []
     for node in kind.expand(spec):
         try:
@@ -88,7 +100,7 @@ def plan(session: Session, *, owner: User, spec: Spec) -> Plan:
         needs = tuple(name for name in names if name.startswith(("@", "job_")))
         child = KINDS.get(str(node.spec.kind))  # type: ignore[attr-defined]
         work = _work(child, node.spec, catalogue)
-        jobs.append(PlannedJob(node.name, child, node.spec, _json(card), work, needs))
+        jobs.append(PlannedJob(node.name, child, node.spec, _json(card), work, needs, shares_of(child, node.spec)))
     return Plan(kind, spec, produces, jobs=tuple(jobs))
 
 
@@ -102,6 +114,7 @@ def submit(
     priority: int = 0,
     max_queue_seconds: float | None = None,
     max_run_seconds: float | None = None,
+    shards: Shards = 1,
     idempotency: tuple[str, str] | None = None,
 ) -> Submitted:
     """Write a job, or a study and its jobs, with their first events. Ring the bell once this is committed.
@@ -109,6 +122,7 @@ def submit(
     Args:
         max_queue_seconds: cancelled if it has not started this long after it could; a study, if none of its jobs has.
         max_run_seconds: failed once it has run for this long; a study, once this long has passed since its start.
+        shards: how many jobs to share out the blocks of each synthesis and evaluation among, at most.
         idempotency: the client's key, and the sha256 of the body that it came with. Submissions with one key wait for
             each other.
 
@@ -119,35 +133,57 @@ def submit(
     """
     if idempotency is not None and (before := _earlier(session, owner, idempotency)) is not None:
         return Submitted(before, created=False)
-    planned = plan(session, owner=owner, spec=spec)
-    admit(session, owner, len(planned.jobs) or 1)
+    planned = plan(session, owner=owner, spec=spec, shards=shards)
+    # Sorted, so that a study comes before its jobs, these keep the order of the graph, and shares come before wholes.
+    count = 1 + sum(_rows(one.shares) for one in planned.jobs) if planned.jobs else _rows(planned.shares)
+    ids = iter(sorted(new_id("job") for _ in range(count)))
+    admit(session, owner, count - bool(planned.jobs))
     common: dict[str, Any] = {"owner_id": owner.id, "labels": labels or {}, "priority": priority}
     common["max_run_seconds"] = max_run_seconds
     if not planned.jobs:
-        job = _job(new_id("job"), planned.kind, spec, planned.produces, planned.work, name=name, **common)
-        job.max_queue_seconds = max_queue_seconds
         needs = dict.fromkeys(ref.name for _, ref in references(spec) if ref.name.startswith("job_"))
-        _write(session, [(job, list(needs))])
+        of_shares = _shares_first(ids, planned.shares)
+        job = _job(next(ids), planned.kind, spec, planned.produces, planned.work, name=name, **common)
+        job.max_queue_seconds = max_queue_seconds
+        _write(session, _with_shares(job, spec, list(needs), of_shares))
     else:
-        # Sorted, so that a study comes before its jobs and these keep the order of the graph.
-        ids = sorted(new_id("job") for _ in range(len(planned.jobs) + 1))
-        job = _job(ids[0], planned.kind, spec, None, "", name=name, **common)
+        job = _job(next(ids), planned.kind, spec, None, "", name=name, **common)
         job.waiting_for, job.state, job.max_queue_seconds = 0, State.BLOCKED, max_queue_seconds
         _insert(session, [job])
-        id_of = {f"@{child.node}": id for child, id in zip(planned.jobs, ids[1:], strict=True)}
+        id_of: dict[str, str] = {}
         children: list[tuple[Job, list[str]]] = []
         for child in planned.jobs:
             linked = renamed(child.spec, lambda ref: id_of.get(ref, ref))
-            own_id = id_of[f"@{child.node}"]
+            of_shares = _shares_first(ids, child.shares)
+            own_id = id_of[f"@{child.node}"] = next(ids)
             row = _job(own_id, child.kind, linked, child.produces, child.work, name=child.node, **common)
             row.study_id, row.node = job.id, child.node
-            children.append((row, [id_of.get(need, need) for need in child.needs]))
+            children += _with_shares(row, linked, [id_of.get(need, need) for need in child.needs], of_shares)
         _write(session, children)
     if idempotency is not None:
         key, body = idempotency
         session.add(IdempotencyKey(owner_id=owner.id, key=key, body_sha256=body, job_id=job.id))
     session.flush()
     return Submitted(job, created=True)
+
+
+def _rows(shares: int) -> int:
+    """How many jobs a planned one becomes."""
+    return 1 if shares == 1 else 1 + shares
+
+
+def _shares_first(ids: Iterator[str], shares: int) -> list[str]:
+    """The ids of a job's shares, taken before its own."""
+    return [] if shares == 1 else list(islice(ids, shares))
+
+
+def _with_shares(whole: Job, spec: Spec, needs: list[str], ids: list[str]) -> list[tuple[Job, list[str]]]:
+    """A job with what it needs; where there are ids for shares, these do its work, and it puts together what they left,
+    on a CPU."""
+    if not ids:
+        return [(whole, needs)]
+    whole.shards, whole.slot, whole.work = len(ids), "cpu", None
+    return [*((share, needs) for share in shard_jobs(whole, spec, ids)), (whole, [*needs, *ids])]
 
 
 def _earlier(session: Session, owner: User, idempotency: tuple[str, str]) -> Job | None:
@@ -200,7 +236,8 @@ def _write(session: Session, jobs: list[tuple[Job, list[str]]]) -> None:
         job.state = State.BLOCKED if job.waiting_for else State.QUEUED
         if job.state == State.QUEUED:
             job.queued_at = func.now()
-    _insert(session, [job for job, _ in jobs])
+    _insert(session, [job for job, _ in jobs if job.shard_of is None])
+    _insert(session, [job for job, _ in jobs if job.shard_of is not None])  # which refer to the others
     session.add_all(Need(job_id=job.id, needs_id=need) for job, needs in jobs for need in needs)
 
 

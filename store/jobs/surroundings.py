@@ -16,7 +16,7 @@ from store.tables import Artifact, Dataset, Event, Job, Json, Model, User
 
 @dataclass(frozen=True)
 class Part:
-    """One job of a study, in short."""
+    """One job of a study, or a share of a job, in short."""
 
     id: str
     kind: str
@@ -40,13 +40,15 @@ def owners(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
     return {row.id: row.name for row in rows}
 
 
-def parts(session: Session, study_ids: Collection[str]) -> dict[str, list[Part]]:
-    """The jobs of several studies, by study, in the order of their graphs."""
-    found: dict[str, list[Part]] = {study_id: [] for study_id in study_ids}
+def parts(session: Session, jobs: Iterable[Job]) -> dict[str, list[Part]]:
+    """The jobs of those among `jobs` that are studies, in the order of their graphs, and the shares of those that were
+    shared out, by the id of the whole."""
+    found: dict[str, list[Part]] = {job.id: [] for job in jobs if job.slot == "none" or job.shards}
     columns = (Job.id, Job.kind, Job.node, Job.state, Job.progress, Job.started_at)
-    query = select(Job.study_id, *columns).where(Job.study_id.in_(study_ids)).order_by(Job.id)
-    for row in session.execute(query) if study_ids else ():
-        found[row.study_id].append(Part(row.id, row.kind, row.node, row.state, row.progress, row.started_at))
+    for whole in (Job.study_id, Job.shard_of) if found else ():
+        query = select(whole.label("whole"), *columns).where(whole.in_(found)).order_by(Job.id)
+        for row in session.execute(query):
+            found[row.whole].append(Part(row.id, row.kind, row.node, row.state, row.progress, row.started_at))
     return found
 
 

@@ -71,6 +71,10 @@ def settle(session: Session, job: Job) -> None:
                 dependent.waiting_for -= 1
                 if dependent.waiting_for == 0 and dependent.state == State.BLOCKED:
                     move(session, dependent, State.QUEUED)
+            elif dependent.id == needed.shard_of and needed.state != State.SKIPPED:
+                if dependent.state in (State.BLOCKED, State.PAUSED):
+                    _end_whole(session, dependent, needed)
+                    ended.append(dependent)
             elif dependent.state in (State.BLOCKED, State.PAUSED):
                 reason = f"{needed.id}{f' ({needed.node})' if needed.node else ''}, which it needs, was {needed.state}"
                 if needed.state == State.FAILED:
@@ -80,6 +84,19 @@ def settle(session: Session, job: Job) -> None:
                 studies.add(dependent.study_id)
     for study_id in sorted(filter(None, studies)):
         settle_study(session, study_id)
+
+
+def _end_whole(session: Session, whole: Job, share: Job) -> None:
+    """A job ends as one of its shares did, failed or cancelled; the other shares are of no use then."""
+    message = f"{share.id}, share {share.node}, {'' if share.state == State.FAILED else 'was '}{share.state}"
+    detail = f": {share.status_message}" if share.status_message else ""
+    move(session, whole, State(share.state), code=share.status_code, message=message + detail, retryable=True)
+    left = select(Job).where(Job.shard_of == whole.id, Job.state.not_in(TERMINAL)).order_by(Job.id).with_for_update()
+    for other in session.scalars(left.execution_options(populate_existing=True)).all():
+        if other.state == State.RUNNING:
+            other.wish = "cancel"
+        else:
+            move(session, other, State.CANCELLED, code="share_unsuccessful", message=message, retryable=True)
 
 
 def settle_study(session: Session, study_id: str) -> None:

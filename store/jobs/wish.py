@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from store import events
@@ -36,8 +36,10 @@ def cancel(session: Session, job: Job) -> Job:
         raise IllegalTransition(f"{job.id} has {job.state}: there is nothing left to cancel")
     if job.slot == "none":
         end_study(session, job, wish="cancel", code="cancelled_by_user", message="cancelled by its owner")
-    elif _cancel(session, job):
-        settle(session, job)
+    else:
+        ended = [part for part in _parts(session, job) if _cancel(session, part)]
+        for part in ended:
+            settle(session, part)
     session.flush()
     return job
 
@@ -90,12 +92,18 @@ def retry(session: Session, job: Job) -> Job:
     lock(session, job)
     if job.state in (State.SUCCEEDED, State.PAUSED) or job.wish == "cancel":
         raise IllegalTransition(f"{job.id} is {'being cancelled' if job.wish else job.state} and cannot be tried again")
+    if job.shard_of is not None:
+        raise IllegalTransition(f"{job.id} does a share of {job.shard_of}: try that again, and what it lacks is done")
     if job.state not in _RETRYABLE:
         return job
     if job.slot == "none":  # its deadlines begin anew
         job.queued_at = func.now()
         job.started_at = func.now() if job.started_at is not None else None
-    again = [part for part in _parts(session, job) if part.state in _RETRYABLE]
+    parts = _parts(session, job)
+    for part in parts:
+        if part.wish == "cancel":
+            raise IllegalTransition(f"{part.id} is still being cancelled: try again when that is done")
+    again = [part for part in parts if part.state in _RETRYABLE]
     for part in again:  # a study's come in the order of its graph: what is needed is retried before what needs it
         _retry(session, part)
     for part in again:
@@ -141,10 +149,9 @@ def end_study(session: Session, study: Job, *, wish: Literal["cancel", "expire"]
 
 
 def _parts(session: Session, job: Job) -> list[Job]:
-    """A study's jobs, locked; or the job itself."""
-    if job.slot != "none":
-        return [job]
-    query = select(Job).where(Job.study_id == job.id).order_by(Job.id).with_for_update()
+    """A study's jobs, locked; or the job itself after its shares."""
+    mine = Job.study_id == job.id if job.slot == "none" else or_(Job.id == job.id, Job.shard_of == job.id)
+    query = select(Job).where(mine).order_by(Job.id).with_for_update()
     return list(session.scalars(query.execution_options(populate_existing=True)))
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from sieve import Client
 from sieve.cli import run
+from store import accounts, workers
 from store.database import Database
 from tests.hand import Hand
 from tests.rates import measured, worker_comes
@@ -251,3 +252,41 @@ def test_interrupted(sieve: Command, address: str, key: str, tmp_path: Path) -> 
 def test_piped_output_has_no_colours(sieve: Command) -> None:
     sieve(*TRAIN)
     assert "\x1b" not in sieve("jobs").out
+
+
+def test_slots_are_shown_held_and_released(sieve: Command, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = {"uuid": "GPU-a", "name": "H200", "total": 139 << 30, "used": 20 << 30, "utilisation": 97, "celsius": 61}
+    others = [{"pid": 77, "name": "python", "bytes": 19 << 30, "foreign": True}]
+    gpu = {"name": "cuda:0", "device": "cuda:0", "takes": ["accelerator"], "job": None, "avoided": "others hold 20 GiB"}
+    with database.transaction() as session:
+        slots = [
+            gpu | {"card": card | {"watts": None, "holders": others}},
+            {"name": "cpu:0", "device": "cpu", "takes": []},
+        ]
+        workers.register(session, "wrk_1", host="gpu01", pid=1, version="0", slots=slots)
+        admin = accounts.create_key(session, accounts.create_user(session, "root", "admin"))
+    shown = sieve("slots").out
+    assert "avoided" in shown
+    assert "20.0 of 139 GiB" in shown
+    assert "97 %" in shown
+    assert "python (77)" in shown
+    assert "others hold 20 GiB" in shown
+    assert sieve("slots", "-q").out.splitlines() == ["gpu01 cuda:0", "gpu01 cpu:0"]
+    assert sieve("slots", "hold", "gpu01").code == 3
+    monkeypatch.setenv("SIEVE_API_KEY", admin)
+    assert sieve("slots", "hold", "gpu02").code == 4
+    assert "new fan" in sieve("slots", "hold", "gpu01", "cuda:0", "--drain", "-m", "new fan").out
+    assert "held by root: new fan" in sieve("slots").out
+    assert json.loads(sieve("slots", "release", "gpu01", "cuda:0", "--json").out) == []
+
+
+def test_a_large_job_is_shared_out(sieve: Command, client: Client) -> None:
+    model = sieve(*TRAIN, "-q").out.strip()
+    synthesize = ("submit", "synthesize", "--dataset", "digits", "--model", model, "--construction.method", "robust")
+    whole = client.job(sieve(*synthesize, "--shards", "4", "-q").out.strip())
+    assert [child.node for child in whole.children] == [f"{number} of 4" for number in (1, 2, 3, 4)]
+    assert client.job(whole.children[0].id).shard_of == whole.id
+    assert client.job(sieve(*synthesize, "--shards", "auto", "-q").out.strip()).children == []
+    assert sieve(*synthesize, "--shards", "many").code == 2
+    assert sieve(*synthesize, "--shards", "0").code == 2
+    assert "cannot be shared out" in sieve(*TRAIN, "--shards", "2").err

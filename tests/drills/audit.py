@@ -189,7 +189,7 @@ def _attempts(job: Row[Any], events: list[Row[Any]]) -> Iterator[str]:
             step = event.data["step"]
             saved = [*(one for one in saved if one < step), step]
         elif damaged := re.search(r"checkpoint of step (\d+) is damaged", str(event.data.get("message"))):
-            saved = [one for one in saved if one != int(damaged[1])]
+            saved = [one for one in saved if one < int(damaged[1])]
     if fence != job.fence:
         yield f"it was claimed {job.fence} times and ran {fence} times"
 

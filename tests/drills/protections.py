@@ -203,3 +203,11 @@ def no_staging() -> None:
         return sha256, source.stat().st_size
 
     DiskBlobs.put = put  # type: ignore[method-assign]
+
+
+@of_worker
+def no_sweeping() -> None:
+    """Nobody takes a job from a worker that is gone."""
+    from worker import sweeper
+
+    sweeper.take_from_the_lost = lambda *_, **__: 0

@@ -47,6 +47,12 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle)
     return OK;
 }
 
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle)
+{
+    *handle = (void *)(size_t)(atoi(uuid + strlen("GPU-")) + 1);
+    return OK;
+}
+
 int nvmlDeviceGetUUID(void *handle, char *uuid, unsigned size)
 {
     snprintf(uuid, size, "GPU-%08u", index_of(handle));

@@ -150,4 +150,6 @@ def test_the_queue_says_who_is_ahead_and_hides_the_rest(ada: TestClient, bob: Te
     assert reasons == ["it is next: it waits for a slot", "1 job is ahead of it"]
     (worker,) = bob.get("/v1/workers").json()["data"]
     assert worker["alive"]
-    assert worker["slots"] == [{"name": "cpu:0", "device": "cpu", "takes": ["accelerator"], "busy": False}]
+    assert worker["slots"] == [
+        {"name": "cpu:0", "device": "cpu", "takes": ["accelerator"], "busy": False, "out": False}
+    ]

@@ -221,19 +221,48 @@ def test_the_last_two_checkpoints_are_kept(database: Database, blobs: DiskBlobs)
             renew.add_checkpoint(session, job.id, fence, step=step, **saved[step], blobs=blobs)
             finish.release(session, job.id, fence, code="stopped", message="stopped")
     with database.transaction() as session:
-        kept = materials(session, job.id, parse(job.spec)).checkpoints
+        kept = [(one.fence, one.step, one.sha256) for one in materials(session, job.id, parse(job.spec)).checkpoints]
         assert kept == [(3, 3, saved[3]["sha256"]), (2, 2, saved[2]["sha256"])]
     taken = take(database)
     with database.transaction() as session:
         renew.drop_checkpoint(session, job.id, taken.fence, (3, 3))
         again = _stored(blobs, b"4")
         renew.add_checkpoint(session, job.id, taken.fence, step=3, **again, blobs=blobs)
-        kept = materials(session, job.id, parse(job.spec)).checkpoints
+        kept = [(one.fence, one.step, one.sha256) for one in materials(session, job.id, parse(job.spec)).checkpoints]
         assert kept == [(4, 3, again["sha256"]), (2, 2, saved[2]["sha256"])]
         finish.succeed(session, job.id, taken.fence, **_made(blobs))
         assert session.scalar(select(func.count()).select_from(JobCheckpoint)) == 0
         assert session.scalar(select(func.count()).select_from(Blob)) == 5
     assert [event.data["step"] for event in events(database, job.id, "checkpoint")] == [1, 2, 3, 3]
+
+
+def test_what_a_kept_checkpoint_continues_is_kept(database: Database, blobs: DiskBlobs) -> None:
+    job = submitted(database, person(database, "ada"))
+
+    def add(fence: int, *steps: tuple[int, int | None]) -> list[tuple[int, int]]:
+        with database.transaction() as session:
+            for step, continues in steps:
+                stored = _stored(blobs, f"{fence} {step}".encode())
+                renew.add_checkpoint(session, job.id, fence, step=step, continues=continues, **stored, blobs=blobs)
+        return kept()
+
+    def kept() -> list[tuple[int, int]]:
+        with database.transaction() as session:
+            return [(one.fence, one.step) for one in materials(session, job.id, parse(job.spec)).checkpoints]
+
+    first = take(database).fence
+    chain = add(first, (1, None), (2, 1), (4, 2))
+    assert chain == [(first, 4), (first, 2), (first, 1)]
+    with database.transaction() as session:
+        finish.release(session, job.id, first, code="stopped", message="stopped")
+    second = take(database).fence
+    assert add(second, (5, 4))[:2] == [(second, 5), (first, 4)]
+    with database.transaction() as session:
+        renew.drop_checkpoint(session, job.id, second, (first, 2))
+    assert kept() == [(first, 1)], "what continues a damaged one is of no use"
+    assert add(second, (3, 1), (6, 3)) == [(second, 6), (second, 3), (first, 1)]
+    assert add(second, (7, None))[1:] == [(second, 6), (second, 3), (first, 1)], "one to fall back to, and its chain"
+    assert add(second, (8, None)) == [(second, 8), (second, 7)]
 
 
 def test_event_numbers_have_no_gaps(database: Database, hand: Hand) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +139,14 @@ def test_a_drained_slot_lets_its_job_go_on_elsewhere(
     place.cancel(job)
 
 
+def test_a_host_that_does_not_see_the_others_blobs_does_not_start(
+    place: Workplace, two_slots: None, tmp_path: Path
+) -> None:
+    stranger = place.start(SIEVE_HOST="cpu02", SIEVE_BLOBS=str(tmp_path))
+    assert stranger.wait(60) == 1
+    assert "cpu02 does not see the blobs of the other hosts" in place.log()
+
+
 def test_a_held_host_ends_what_it_has_and_takes_nothing_new(
     place: Workplace, two_slots: None, asking: dict[str, TestClient]
 ) -> None:
@@ -148,6 +157,8 @@ def test_a_held_host_ends_what_it_has_and_takes_nothing_new(
     assert place.until(first).state == "succeeded"
     assert [slot["state"] for slot in slots(asking["bob"], "cpu01").values()] == ["held", "held"]
     assert look(place.database, second.id).state == "queued"
+    (waiting,) = asking["ada"].get("/v1/queue").json()["data"]
+    assert (waiting["job"], waiting["code"]) == (second.id, "no_worker"), "the GPUs are out, and this host is held"
     left = asking["root"].post("/v1/slots/release", json={"host": "cpu01"}).json()["data"]
     assert left == asking["bob"].get("/v1/slots/holds").json()["data"] == []
     assert place.until(second).state == "succeeded"

@@ -107,8 +107,9 @@ def test_resumed_after_it_was_halved_it_stays_so(name: str, tmp_path: Path) -> N
     stopped = MemoryContext(tmp_path / "stopped", stop_after=1)
     with pytest.raises(Stopped):
         run(spec, inputs, stopped)
-    save_checkpoint(tmp_path / "checkpoint", stopped.checkpoint)
-    resumed = MemoryContext(tmp_path / "resumed", checkpoint=load_checkpoint(tmp_path / "checkpoint"))
+    (checkpoint,) = stopped.checkpoints
+    save_checkpoint(tmp_path / "checkpoint", checkpoint)
+    resumed = MemoryContext(tmp_path / "resumed", chain=[load_checkpoint(tmp_path / "checkpoint")])
     result = run(spec, inputs, resumed)
     assert bits(result) == bits(undisturbed)
     assert result.figures["cautions"] == undisturbed.figures["cautions"] != []
@@ -143,7 +144,7 @@ def test_a_training_resumed_after_it_was_halved_goes_on_so(tmp_path: Path) -> No
     stopped = MemoryContext(tmp_path / "stopped", stop_after=1)
     with pytest.raises(Stopped):
         train(training(20), Inputs(), stopped)
-    resumed = MemoryContext(tmp_path / "resumed", checkpoint=stopped.checkpoint)
+    resumed = MemoryContext(tmp_path / "resumed", chain=stopped.checkpoints)
     result = train(training(20), Inputs(), resumed)
     assert resumed.logged == []
     assert bits(result) == bits(undisturbed)

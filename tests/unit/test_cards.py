@@ -20,12 +20,13 @@ def driver(tmp_path: Path) -> Driver:
     return build(tmp_path)
 
 
-def seen(driver: Driver) -> dict[str, Any]:
+def seen(
+    driver: Driver, what: str = "{uuid: dataclasses.asdict(card) for uuid, card in cards.look().items()}"
+) -> dict[str, Any]:
     """What a process finds that runs under this driver."""
-    look = "import json, dataclasses, worker.cards as c; found = c.find_cards().look()"
-    say = "print(json.dumps({uuid: dataclasses.asdict(card) for uuid, card in found.items()}))"
+    look = "import json, dataclasses, worker.cards; cards = worker.cards.find_cards()"
     answer = subprocess.run(
-        [sys.executable, "-c", f"{look}; {say}"],
+        [sys.executable, "-c", f"{look}; print(json.dumps({what}))"],
         env=os.environ | driver.environment,
         capture_output=True,
         text=True,
@@ -46,10 +47,15 @@ def test_a_card_says_what_it_knows(driver: Driver) -> None:
         "utilisation": 40,
         "celsius": 60,
         "watts": 123.456,
-        "joules": 5.0,
         "holders": [{"pid": 77, "name": "process-77", "bytes": 3000 << 20}],
     }
-    assert (second["watts"], second["joules"], second["holders"]) == (None, None, [])
+    assert (second["watts"], second["holders"]) == (None, [])
+
+
+def test_energy_where_a_card_tells_it(driver: Driver) -> None:
+    driver.cards("0 0", "0 0")
+    found = seen(driver, "{uuid: cards.joules(uuid) for uuid in cards.look()}")
+    assert found == {"GPU-00000000": 5.0, "GPU-00000001": None}
 
 
 def test_a_lost_card_is_missing(driver: Driver) -> None:
@@ -64,7 +70,7 @@ def test_a_host_without_a_driver_has_no_cards() -> None:
 
 
 def card(uuid: str = "GPU-a", used: int = 0, *holders: Holder) -> Card:
-    return Card(uuid, "H200", 139 << 30, used, None, None, None, None, holders)
+    return Card(uuid, "H200", 139 << 30, used, None, None, None, holders)
 
 
 @pytest.mark.parametrize(
