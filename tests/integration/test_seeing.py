@@ -1,4 +1,4 @@
-"""What operators see: metrics, readiness, versions that do not fit."""
+"""What operators see: metrics, readiness, versions that do not fit, files that are gone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from local.postgres import Postgres
+from store.blobs import DiskBlobs
 from store.database import Database
 from store.jobs import wish
 from store.schema import Standing, standing
+from store.settings import Settings
 from tests.hand import Hand
 from tests.jobs import TRAIN, events
 from tests.working import Workplace, eventually, workplace
@@ -132,3 +134,19 @@ def test_a_resume_in_another_environment_is_flagged(place: Workplace) -> None:
     assert ended.result["resumed_elsewhere"] == [flag]
     said = [event.data["message"] for event in events(place.database, job.id, "log")]
     assert said == ["resumed in another environment (threads 1 -> 2): the result may differ in its bits"]
+
+
+def test_owners_delete_what_has_ended(ada: TestClient, bob: TestClient, hand: Hand, settings: Settings) -> None:
+    made = ada.post("/v1/jobs", json=TRAIN.model_dump(mode="json")).json()
+    early = ada.delete(f"/v1/jobs/{made['id']}")
+    assert (early.status_code, early.json()["code"]) == (409, "illegal_transition")
+    hand.take().succeed({}, model=b"weights")
+    (file,) = ada.get(f"/v1/jobs/{made['id']}/artifacts").json()["data"]
+    DiskBlobs(settings.blobs).delete(file["sha256"])
+    missing = ada.get(file["url"])
+    assert (missing.status_code, missing.json()["code"]) == (503, "file_missing")
+    assert bob.delete(f"/v1/jobs/{made['id']}").status_code == 404
+    assert ada.delete(f"/v1/jobs/{made['id']}").status_code == 204
+    for path in (f"/v1/jobs/{made['id']}", file["url"]):
+        assert ada.get(path).status_code == 404
+    assert ada.delete(f"/v1/jobs/{made['id']}").status_code == 404

@@ -126,6 +126,7 @@ DRILL = Drill(
     holds="disk full: clear error, nothing partial visible; a small tmpfs, ENOSPC at each write",
     full=50,
     short=3,
+    seconds=40,
     run=run,
     without=("tests.drills.protections:no_staging",),
 )

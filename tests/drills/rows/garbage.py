@@ -247,6 +247,7 @@ DRILL = Drill(
     holds="0 referenced blobs lost, 0 dangling: garbage collection x publish x download, 10,000 interleavings",
     full=10_000,
     short=50,
+    seconds=12,
     run=run,
     without=("tests.drills.protections:no_look_under_the_lock",),
 )

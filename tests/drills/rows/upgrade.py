@@ -186,6 +186,7 @@ DRILL = Drill(
     holds="a database of the first layout with queued and running jobs is upgraded under load and loses nothing",
     full=20,
     short=1,
+    seconds=20,
     run=run,
     without=("tests.drills.protections:no_checkpoints",),
 )
