@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from store import fsck
+from store import fsck, garbage
 from store.blobs import DiskBlobs, sha256_of
-from store.jobs import wish
+from store.jobs import delete, wish
+from store.tables import Job
 from tests.drills.audit import Auditor
 from tests.drills.drill import Drill, Trial
 from tests.drills.stage import Place, Stage
@@ -37,7 +38,8 @@ def run(stage: Stage, n: int) -> Iterator[Trial]:
         auditor = Auditor(place.database, DiskBlobs(disk / "blobs"))
         told = {"SIEVE_HOME": str(disk), "SIEVE_CHECKPOINT_SECONDS": "0"}
         with place.working(**told, SIEVE_MIN_FREE_BYTES=str(FAIL)):
-            place.until(place.submit(RehearsalSpec(steps=3)), "succeeded")  # folders are there
+            first = place.until(place.submit(RehearsalSpec(steps=3)), "succeeded")  # folders are there
+            _forget(place, disk, first)
             for trial in range(n):
                 yield _wall(place, auditor, disk, pages=trial % 10)
         with place.working(**told, SIEVE_MIN_FREE_BYTES=str(WAIT)) as _, _filled(disk, 8 * PAGE):
@@ -66,7 +68,15 @@ def _wall(place: Place, auditor: Auditor, disk: Path, *, pages: int) -> Trial:
         place.ask(ended, wish.retry)
         place.until(ended, "succeeded", seconds=40)
     found += auditor.check([ended.id], retried=True)
+    _forget(place, disk, ended)
     return Trial(1, found, {"ended": f"{ended.state} with {pages} pages"})
+
+
+def _forget(place: Place, disk: Path, job: Job) -> None:
+    """So that the next one's bytes are not there yet."""
+    with place.database.transaction() as session:
+        delete.delete_job(session, session.get_one(Job, job.id))
+    garbage.collect(place.database, DiskBlobs(disk / "blobs"), wait_seconds=-1)
 
 
 def _partial(disk: Path) -> list[str]:

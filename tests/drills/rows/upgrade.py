@@ -113,9 +113,8 @@ def fill(place: Place) -> tuple[list[str], list[str]]:
     try:
         rehearsal.build()(SPEC.model_copy(update={"seconds": 0.0}), None, context)  # type: ignore[arg-type]
     except Stopped:
-        assert context.checkpoint is not None
         file = place.home / "checkpoint.safetensors"
-        save_checkpoint(file, Checkpoint(SAVED, context.checkpoint.tensors))
+        save_checkpoint(file, Checkpoint(SAVED, context.checkpoints[-1].tensors))
         sha256, size = DiskBlobs(place.home / "blobs").put(file)
     with place.database.transaction() as session:
         session.execute(
