@@ -29,7 +29,7 @@ from core.memory import ran_out
 from core.planning import parse
 from core.run import execute
 from core.work import Network
-from worker.fingerprint import changes, fingerprint
+from worker.fingerprint import changes, differences, fingerprint
 from worker.pipe import Closed, Message, Pipe
 
 MAY_PASS = (MemoryError, OSError, RuntimeError)
@@ -96,6 +96,9 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
     figures = dict(result.figures)
     if context.changes:
         figures["resumed_elsewhere"] = context.changes
+    if task["spec"]["kind"] == "shard":
+        figures["environment"] = context.environment
+    figures |= differences([file["figures"] for file in task["inputs"]["parts"]])
     taken = {"seconds": time.monotonic() - began, "memory": peak_memory(context.device)}
     return {"say": "done", "figures": figures, "outputs": outputs, "taken": taken}
 
@@ -146,7 +149,7 @@ class PipeContext:
         self.data_folder = Path(task["data_folder"])
         self.changes: list[str] = []
         """Where the job was resumed in another environment than before, and what was other."""
-        self._environment = fingerprint(self.device, task["threads"])
+        self.environment = fingerprint(self.device, task["threads"])
         self._pipe = pipe
         self._checkpoints: list[Message] = task["checkpoints"]
         self._interval: float = task["checkpoint_seconds"]
@@ -229,7 +232,7 @@ class PipeContext:
     def _save(self, step: int, checkpoint: Checkpoint) -> None:
         """Write the file and wait until the slot has published it: then nothing that follows can be lost with it."""
         path = self.scratch / "checkpoint.safetensors"
-        environment = {**self._environment, "changes": self.changes}
+        environment = {**self.environment, "changes": self.changes}
         save_checkpoint(path, dataclasses.replace(checkpoint, environment=environment))
         self.flush()
         self._pipe.send({"say": "checkpoint", "step": step, "continues": checkpoint.continues, "path": str(path)})
@@ -245,7 +248,7 @@ class PipeContext:
         """Note that the bits may be others than if the job had never stopped, and why."""
         saved = checkpoint.environment
         self.changes = list(saved.get("changes", []))
-        if differing := changes(saved, self._environment):
+        if differing := changes(saved, self.environment):
             self.changes.append(f"at step {checkpoint.step}: {', '.join(differing)}")
             self.log(f"resumed in another environment ({', '.join(differing)}): the result may differ in its bits")
 

@@ -7,7 +7,7 @@ attempt that goes on from it in another environment says so, and so does the job
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,3 +33,12 @@ def fingerprint(device: torch.device, threads: int) -> dict[str, Any]:
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs, for people. Nothing where it is not known what was before."""
     return [f"{name} {before[name]} -> {value}" for name, value in now.items() if before.get(name, value) != value]
+
+
+def differences(shares: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What a result has to say of its shares, from their figures: that they were done in different environments
+    (`shares_differ`), or resumed in others (`resumed_elsewhere`). Nothing where nothing was other."""
+    environments = [figures["environment"] for figures in shares]
+    differ = dict.fromkeys(said for other in environments[1:] for said in changes(environments[0], other))
+    resumed = [said for figures in shares for said in figures.get("resumed_elsewhere", ())]
+    return {name: said for name, said in (("shares_differ", list(differ)), ("resumed_elsewhere", resumed)) if said}
