@@ -295,6 +295,7 @@ class Watch:
             hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
             self._crash(f"killed_by_{name.lower()}", f"its process was killed by {name}{hint}")
         else:
+            self.crashed = True
             self._crash("died", f"its process ended with status {child.status} and without a result")
 
     def _succeed(self, words: Message) -> None:
