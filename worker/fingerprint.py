@@ -17,7 +17,7 @@ from sieve import __version__
 
 def fingerprint(device: torch.device, threads: int) -> dict[str, Any]:
     """This process's own, as JSON values."""
-    on_gpu = device.type == "cuda"
+    on_gpu = device.type == "cuda" and torch.cuda.is_available()  # a broken card is for the job to find
     return {
         "feature_sieve": __version__,
         "python": platform.python_version(),

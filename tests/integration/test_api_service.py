@@ -154,7 +154,8 @@ def test_the_description_says_what_happens(visitor: TestClient) -> None:
         for method, operation in operations.items():
             problem = operation["responses"]["4XX"]["content"]["application/problem+json"]["schema"]["$ref"]
             assert problem.endswith("/ProblemDocument"), (path, method)
-            assert path in ("/healthz", "/readyz") or operation["security"] == [{"HTTPBearer": []}], (path, method)
+            open_to_all = path in ("/healthz", "/readyz", "/metrics")
+            assert open_to_all or operation["security"] == [{"HTTPBearer": []}], (path, method)
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(body["discriminator"]["mapping"]) == {"evaluate", "study", "synthesize", "train"}
     train = schemas["TrainSubmission"]

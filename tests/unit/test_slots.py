@@ -65,5 +65,5 @@ def test_progress_is_kept_whole_and_told_thinly(monkeypatch: pytest.MonkeyPatch)
     clock[0] += 1
     assert told.due()
     told.take()
-    told.tell({"say": "resumed", "step": 3})
+    told.tell({"say": "resumed", "step": 3, "changes": []})
     assert told.due()
