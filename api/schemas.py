@@ -284,7 +284,7 @@ class Format(Schema):
     media_type: str
 
 
-WhyWaiting = Literal["maintenance", "no_worker", "running_limit", "gpu_hours", "inputs", "ahead", "next"]
+WhyWaiting = Literal["maintenance", "no_worker", "held", "running_limit", "gpu_hours", "inputs", "ahead", "next"]
 
 
 class Waiting(Schema):

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from api import schemas
-from store import tables
+from store import tables, workers
 from store.jobs.queue import Blocked, Busy, Service, Waiting
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What slots offer."""
+
+    takers: Mapping[str, int]
+    """How many take each sort of job."""
+    shut: Mapping[str, str]
+    """Sorts of job that some would take if they were not held or avoided: why the first is."""
 
 
 @dataclass(frozen=True)
@@ -15,16 +26,24 @@ class Queue:
     """What the answers are made of."""
 
     service: Service
-    slots: dict[str, int]
-    """How many slots of living workers take each sort of job."""
+    offers: Offers
     busy: Sequence[Busy]
 
 
-def served(workers: Sequence[schemas.Worker]) -> dict[str, int]:
-    """How many slots of living workers take each sort of job."""
-    slots = [slot for worker in workers if worker.alive for slot in worker.slots if not slot.out]
-    takes = [sort for slot in slots for sort in slot.takes]
-    return {sort: takes.count(sort) for sort in takes}
+def offers(living: Sequence[tables.Worker], held: Mapping[tuple[str, str], tables.Hold]) -> Offers:
+    """What the slots of living workers offer."""
+    takers: Counter[str] = Counter()
+    shut: dict[str, str] = {}
+    for worker in living:
+        for slot in worker.slots["slots"]:
+            hold = workers.hold_over(held, worker.host, slot["name"])
+            why = slot.get("avoided") if hold is None else hold.reason or f"held by {hold.held_by}"
+            for sort in slot["takes"]:
+                if why is None:
+                    takers[sort] += 1
+                else:
+                    shut.setdefault(sort, f"{worker.host} {slot['name']}: {why}")
+    return Offers(takers, shut)
 
 
 def on_gpus(rows: Sequence[tables.Worker]) -> bool:
@@ -68,26 +87,43 @@ def blocked(job: Blocked, owner: str) -> schemas.Waiting:
     )
 
 
-def _why(job: Waiting, queue: Queue) -> tuple[schemas.WhyWaiting, str, float | None]:
-    """Why it waits, for programs and for people, and after how many seconds that is over, where that can be said."""
-    whose = "your jobs hold" if job.mine else f"{job.owner}'s jobs hold"
-    here = [one for one in queue.busy if one.slot == job.slot]
+_Why = tuple[schemas.WhyWaiting, str, float | None]
+"""Why a job waits, for programs and for people, and after how many seconds that is over, where that can be said."""
+
+
+def _why(job: Waiting, queue: Queue) -> _Why:
+    return _nothing_starts(job, queue) or _at_a_limit(job, queue) or _in_line(job, queue)
+
+
+def _nothing_starts(job: Waiting, queue: Queue) -> _Why | None:
     if queue.service.maintenance is not None:
         return "maintenance", f"no job starts now: {queue.service.maintenance}", None
-    if job.slot not in queue.slots:
-        return "no_worker", "no worker that takes such jobs is running", None
+    if job.slot in queue.offers.takers:
+        return None
+    if job.slot in queue.offers.shut:
+        return "held", f"every slot that takes such jobs takes nothing now ({queue.offers.shut[job.slot]})", None
+    return "no_worker", "no worker that takes such jobs is running", None
+
+
+def _at_a_limit(job: Waiting, queue: Queue) -> _Why | None:
     if job.max_running is not None and job.running >= job.max_running:
-        own = [one.seconds_left for one in here if one.owner == job.owner and one.seconds_left is not None]
+        own = [one.seconds_left for one in queue.busy if one.owner == job.owner and one.seconds_left is not None]
         until = f"; the first ends in about {_span(min(own))}" if own else ""
+        whose = "your jobs hold" if job.mine else f"{job.owner}'s jobs hold"
         held = f"{whose} {job.running} of the {_count(job.max_running, 'slot')} that they may hold at once"
         return "running_limit", held + until, min(own, default=None)
     if not job.gpu_hours_left:
         spent = f"{job.gpu_hours:.1f} of {job.max_gpu_hours:g} GPU hours of this week are used"
         anew = queue.service.week_ends_in
         return "gpu_hours", f"{spent}: they are counted anew in {_span(anew)} (Monday 00:00 UTC)", anew
+    return None
+
+
+def _in_line(job: Waiting, queue: Queue) -> _Why:
+    here = [one for one in queue.busy if one.slot == job.slot]
     ends = sorted(one.seconds_left for one in here if one.seconds_left is not None)
     seconds = ends[job.place - 1] if job.exact and job.place <= len(ends) else None
-    busy = _busy(here, queue.slots[job.slot])
+    busy = _busy(here, queue.offers.takers[job.slot])
     if job.place == 1:
         return "next", f"it is next: {busy or 'it waits for a slot'}", seconds
     least = "" if job.exact else "at least "

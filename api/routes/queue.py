@@ -27,11 +27,10 @@ def show_queue(
     Of each sort of slot the first `limit`, and as many of your own wherever they stand, with those that need other
     jobs at the end; of others' jobs only owner, kind, priority and place.
     """
-    rows = workers.workers(session)
-    silence = timedelta(seconds=settings.lease_seconds)
-    slots = waiting.served(_workers(rows, workers.holds(session), surroundings.now(session), silence))
-    now = waiting.Queue(queue.service(session), slots, queue.busy(session, viewer))
-    queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(rows), limit=limit)
+    living = workers.living(session, settings.lease_seconds)
+    offers = waiting.offers(living, workers.holds(session))
+    now = waiting.Queue(queue.service(session), offers, queue.busy(session, viewer))
+    queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(living), limit=limit)
     blocked = [waiting.blocked(job, viewer.name) for job in queue.blocked(session, viewer, limit=limit)]
     return pages.answer(schemas.Page(data=[*(waiting.queued(job, now) for job in queued), *blocked]))
 

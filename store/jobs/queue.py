@@ -39,6 +39,7 @@ class Waiting:
     """What the owner used this week."""
     max_gpu_hours: float | None
     gpu_hours_left: bool
+    """False where it could start on GPUs alone, and all hours are used."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ _WAITING = text(f"""
     )
     select shown.id, jobs.kind, users.name as owner, shown.priority, shown.slot, user_id = :viewer as mine,
            cast(extract(epoch from now() - shown.queued_at) as double precision) as seconds,
-           at, at <= :limit as exact, running, max_running, gpu_hours, max_gpu_hours, gpu_hours_left
+           at, at <= :limit as exact, running, max_running, gpu_hours, max_gpu_hours,
+           gpu_hours_left or shown.slot <> 'accelerator' or not :on_gpus
     from shown
     join jobs on jobs.id = shown.id
     join users on users.id = user_id

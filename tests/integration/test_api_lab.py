@@ -7,7 +7,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from store import workers
+from store import accounts, workers
 from store.database import Database
 from tests.hand import Hand
 
@@ -44,6 +44,11 @@ def test_every_reason_to_wait_is_one_sentence(
         f"it is next: the slot is busy, for about 5 min more ({running}, a train of ada)"
     )
     assert 290 <= why(ada, job)["seconds_left"] <= 300
+    with database.transaction() as session:
+        workers.hold(session, accounts.create_user(session, "eve", "admin"), host="here", reason="new fans")
+    assert why(ada, job)["reason"] == "every slot that takes such jobs takes nothing now (here cpu:0: new fans)"
+    with database.transaction() as session:
+        workers.release(session, host="here")
     other = submit(ada)
     assert why(ada, other)["reason"].startswith("1 job is ahead of it; the slot is busy, for about 5 min more")
     judged = ada.post("/v1/jobs", json={"kind": "evaluate", "dataset": "digits", "model": running}).json()["id"]
