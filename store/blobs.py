@@ -87,7 +87,7 @@ class DiskBlobs:
             return self.receive(reading, tick)
 
     def receive(self, reading: BinaryIO, tick: Callable[[], None] = lambda: None) -> tuple[str, int]:
-        """Copy into a temporary file on the same filesystem while hashing, sync, rename, sync the folder."""
+        """Copy into a temporary file on the same filesystem while hashing, sync, rename, sync the folders."""
         self._arriving.mkdir(parents=True, exist_ok=True)
         digest, size = hashlib.sha256(), 0
         descriptor, name = tempfile.mkstemp(dir=self._arriving)
@@ -101,16 +101,15 @@ class DiskBlobs:
                 writing.flush()
                 os.fsync(writing.fileno())
             target = self.path(digest.hexdigest())
-            if not target.parent.is_dir():
-                target.parent.mkdir(exist_ok=True)
-                _sync_folder(self.root)
+            target.parent.mkdir(exist_ok=True)
             os.chmod(name, 0o444)
             os.rename(name, target)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
             raise
-        _sync_folder(target.parent)
+        for folder in (target.parent, self.root, self.root.parent):  # each may be new, by a process that died since
+            _sync_folder(folder)
         return digest.hexdigest(), size
 
     def holds(self, sha256: str, size: int) -> bool:

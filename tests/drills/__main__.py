@@ -70,7 +70,8 @@ def _trials(drill: Drill, stage: Stage, n: int):  # type: ignore[no-untyped-def]
         if not stage.off:
             traceback.print_exc(limit=-6)
         stage.clear()
-        yield Trial(1, [f"{type(error).__name__}: {str(error)[:1000]}"])
+        first = str(error).partition("\n")[0]
+        yield Trial(1, [f"{type(error).__name__}: {first[:300]}"])
 
 
 def in_lanes(drills: list[Drill]) -> bool:

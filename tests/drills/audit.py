@@ -169,10 +169,14 @@ def _story(job: Row[Any], events: list[Row[Any]], *, retried: bool) -> Iterator[
 def _attempts(job: Row[Any], events: list[Row[Any]]) -> Iterator[str]:
     """One attempt a claim, and no other one's words in it."""
     fence, saved, step = 0, [0], 0
-    running = False
+    running = resumed = False
     for event in events:
+        far = event.type == "checkpoint" or event.data.get("to") == State.SUCCEEDED
+        if running and far and not resumed and len(saved) > 1:
+            yield f"attempt {fence} began at the beginning, saved were {saved[1:]}"
+            saved = [0]
         if event.type == "state":
-            running = event.data["to"] == State.RUNNING
+            running, resumed = event.data["to"] == State.RUNNING, False
             fence += running
             step = 0
         elif not running:
@@ -180,13 +184,14 @@ def _attempts(job: Row[Any], events: list[Row[Any]]) -> Iterator[str]:
         elif event.type == "started" and event.data["attempt"] != fence:
             yield f"attempt {event.data['attempt']} wrote while attempt {fence} held it"
         elif event.type == "resumed":
+            resumed = True
             step = event.data["step"]
             if step != saved[-1]:
                 yield f"attempt {fence} resumed at step {step}, saved were {saved[1:]}"
         elif event.type == "checkpoint":
             if event.data["step"] <= step:
                 yield f"step {event.data['step']} was saved after step {step} in attempt {fence}"
-            step = event.data["step"]
+            step, resumed = event.data["step"], True
             saved = [*(one for one in saved if one < step), step]
         elif damaged := re.search(r"checkpoint of step (\d+) is damaged", str(event.data.get("message"))):
             saved = [one for one in saved if one < int(damaged[1])]

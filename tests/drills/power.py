@@ -86,5 +86,6 @@ def _forget(folder: Path, folders: dict[int, dict[str, int]], files: dict[int, d
 def _now(path: Path) -> dict[str, Any]:
     found = path.stat()
     if stat.S_ISDIR(found.st_mode):
-        return {"inode": found.st_ino, "entries": {entry.name: entry.stat().st_ino for entry in path.iterdir()}}
+        with os.scandir(path) as entries:
+            return {"inode": found.st_ino, "entries": {entry.name: entry.inode() for entry in entries}}
     return {"inode": found.st_ino, "size": found.st_size, "time": found.st_mtime_ns}

@@ -23,6 +23,8 @@ CLAIMERS = 20
 USERS = 5
 MAY_RUN = 3
 """Jobs of one user at once: fewer than there are claimers."""
+PATIENCE = 1000
+"""Looks in vain, one after another, after which a claimer gives up: then some job can never be claimed."""
 
 
 def run(stage: Stage, n: int) -> Iterator[Trial]:
@@ -62,15 +64,17 @@ def _watch(place: Place, ended: threading.Event, counts: list[tuple[int, int]]) 
 
 
 def _claim(database: Database, number: int) -> None:
-    me = f"wrk_{number}"
-    while True:
+    me, idle = f"wrk_{number}", 0
+    while idle < PATIENCE:
         with database.transaction() as session:
             taken = claim.claim(session, worker_id=me, takes=("accelerator",), lease_seconds=60)
         if taken is None:
             if _all_ended(database):
                 return
+            idle += 1
             time.sleep(0.005)
             continue
+        idle = 0
         with database.transaction() as session:
             finish.succeed(session, taken.job_id, taken.fence, figures={}, files=(), blobs=NO_BLOBS)
 

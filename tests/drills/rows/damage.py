@@ -75,7 +75,7 @@ def _blob(place: Place, model: str, way: str, draw: random.Random) -> Trial:
     finally:
         heal(file, data)
     found = Auditor.of(place).check([job.id], end=("failed",))
-    if job.state == "failed" and "damaged" not in str(job.status_message) and "missing" not in str(job.status_message):
+    if job.status_code not in ("damaged_file", "input_missing"):
         found.append(f"{job.id} does not say that its model is damaged: {job.status_code}: {job.status_message}")
     return Trial(1, found, {"what": "blob", "damage": way})
 
