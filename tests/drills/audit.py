@@ -18,6 +18,7 @@ from sqlalchemy import Row, text
 
 from store.blobs import DiskBlobs, sha256_of
 from store.database import Database
+from store.jobs.renew import KEPT
 from store.lifecycle import TERMINAL, State, legal
 from tests.drills.saboteur import Strike
 from tests.working import Workplace
@@ -169,16 +170,16 @@ def _story(job: Row[Any], events: list[Row[Any]], *, retried: bool) -> Iterator[
 def _attempts(job: Row[Any], events: list[Row[Any]]) -> Iterator[str]:
     """One attempt a claim, and no other one's words in it."""
     fence, saved, step = 0, [0], 0
-    running = resumed = False
+    running, resumed, damages = False, False, 0  # with all that are kept damaged it may begin anywhere
     for event in events:
         far = event.type == "checkpoint" or event.data.get("to") == State.SUCCEEDED
-        if running and far and not resumed and len(saved) > 1:
+        if running and far and not resumed and len(saved) > 1 and damages < KEPT:
             yield f"attempt {fence} began at the beginning, saved were {saved[1:]}"
             saved = [0]
         if event.type == "state":
             running, resumed = event.data["to"] == State.RUNNING, False
             fence += running
-            step = 0
+            step = damages = 0
         elif not running:
             yield f"{event.type} was written while nobody held it"
         elif event.type == "started" and event.data["attempt"] != fence:
@@ -186,7 +187,7 @@ def _attempts(job: Row[Any], events: list[Row[Any]]) -> Iterator[str]:
         elif event.type == "resumed":
             resumed = True
             step = event.data["step"]
-            if step != saved[-1]:
+            if step != saved[-1] and damages < KEPT:
                 yield f"attempt {fence} resumed at step {step}, saved were {saved[1:]}"
         elif event.type == "checkpoint":
             if event.data["step"] <= step:
@@ -194,6 +195,7 @@ def _attempts(job: Row[Any], events: list[Row[Any]]) -> Iterator[str]:
             step, resumed = event.data["step"], True
             saved = [*(one for one in saved if one < step), step]
         elif damaged := re.search(r"checkpoint of step (\d+) is damaged", str(event.data.get("message"))):
+            damages += 1
             saved = [one for one in saved if one < int(damaged[1])]
     if fence != job.fence:
         yield f"it was claimed {job.fence} times and ran {fence} times"
