@@ -8,6 +8,7 @@ import importlib
 import json
 import pkgutil
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -104,6 +105,7 @@ def main() -> None:
     if asked.short and not asked.drills:
         sys.exit(not in_lanes(chosen))
     good = True
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # nothing that was started is left running
     with raised() as stage:
         stage.short = asked.short
         for off in [False] * (not asked.off) + [True] * (asked.off or not (asked.on or asked.short)):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 from select import select as select_of_system
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from store.tables import Job
@@ -27,8 +28,10 @@ def no_fence() -> None:
     def held(session: Session, job_id: str, fence: int) -> Job:
         return session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
 
-    def renewed(session: Session, job_id: str, fence: int, **_: Any) -> str | None:
-        return session.get_one(Job, job_id).wish
+    def renewed(session: Session, job_id: str, fence: int, *, lease_seconds: float, **_: Any) -> str | None:
+        job = session.get_one(Job, job_id)
+        job.lease_until = func.now() + timedelta(seconds=lease_seconds)
+        return job.wish
 
     renew.held = finish.held = held
     renew.renew = renewed  # type: ignore[assignment]
