@@ -14,7 +14,21 @@ import sieve
 from api import problems, submission
 from api.limits import BodyLimit
 from api.observed import Observed, Watched
-from api.routes import accounts, artifacts, catalogue, datasets, jobs, lab, models, queue, results, service, slots
+from api.routes import (
+    accounts,
+    artifacts,
+    catalogue,
+    datasets,
+    exports,
+    jobs,
+    lab,
+    models,
+    queue,
+    results,
+    service,
+    slots,
+    uploads,
+)
 from core.planning import submittable_kinds
 from store.blobs import blob_store
 from store.database import Database
@@ -51,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
     app.state.observed = Observed(database, settings.home)
-    app.add_middleware(BodyLimit, largest=LARGEST_BODY)
+    app.add_middleware(BodyLimit, largest=LARGEST_BODY, piece=uploads.LARGEST_PIECE)
     app.add_middleware(Watched, observed=app.state.observed)
     app.state.settings = settings
     app.state.database = database
@@ -59,7 +73,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.blobs = blob_store(settings)
     app.state.bell = Bell(settings.redis_url)
     problems.install(app)
-    for module in (jobs, results, artifacts, datasets, models, catalogue, queue, slots, accounts, service, lab):
+    made = (results, artifacts, datasets, exports, uploads, models)
+    for module in (jobs, *made, catalogue, queue, slots, accounts, service, lab):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

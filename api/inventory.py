@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from api import schemas
-from core.cards import KINDS, DatasetEntry
-from core.references import references
-from store import catalogue, tables
+from core.cards import DatasetEntry
+from store import catalogue, lineage, tables
 from store.jobs import surroundings
 
 
@@ -69,7 +68,4 @@ def provenance(session: Session, job_id: str | None) -> schemas.Provenance | Non
     """How what a job made came to be."""
     if job_id is None:
         return None
-    values = surroundings.specs(session, [job_id])[job_id]
-    spec = KINDS.get(values["kind"]).spec.model_validate(values)
-    names = {ref.name for _, ref in references(spec)}
-    return schemas.Provenance(spec=values, seed=values.get("seed"), inputs=surroundings.input_hashes(session, names))
+    return schemas.Provenance.model_validate(lineage.story(session, job_id))

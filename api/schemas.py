@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+from sieve.specs import FormatName
 from store.lifecycle import State
 
 ItemT = TypeVar("ItemT")
@@ -207,13 +208,33 @@ class Dataset(Schema):
     """Where its file is; only of what a job made."""
 
 
+class Upload(Schema):
+    """A file that is being sent, or was."""
+
+    id: str
+    name: str
+    size: int
+    """Bytes, when it is whole."""
+    arrived: int
+    """Bytes that are here."""
+    sha256: str | None
+    """Null until it is whole."""
+    created_at: datetime
+    url: str
+
+
 class Provenance(Schema):
     """How something came to be."""
 
+    job: str
     spec: dict[str, Any]
     seed: int | None
     inputs: dict[str, str]
     """sha256 of each dataset or model file that was read, by its name in the spec."""
+    software: dict[str, str]
+    """Versions that the job ran with."""
+    hardware: dict[str, Any]
+    """What it ran on."""
 
 
 class MadeDataset(Dataset):
@@ -282,6 +303,19 @@ class Format(Schema):
     name: str
     summary: str
     media_type: str
+    suffix: str
+    """Of the file, with its dot."""
+    exact: bool
+    """Does it keep float32 pixels? Otherwise they are rounded to 8 bits."""
+
+
+class ExportRequest(BaseModel):
+    """A format to write a dataset in."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    format: FormatName
+    """See `GET /v1/formats`."""
 
 
 WhyWaiting = Literal["maintenance", "no_worker", "held", "running_limit", "gpu_hours", "inputs", "ahead", "next"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from core.registry import Registry
-from sieve.specs import ArchitectureRef, DatasetRef, ModelRef, Spec
+from sieve.specs import ArchitectureRef, DatasetRef, ModelRef, Spec, UploadRef
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,6 +100,9 @@ class Catalogue(Protocol):
 
     def model(self, ref: ModelRef) -> ModelCard:
         """The card of a model. Raises `SpecRefused` as `dataset` does."""
+
+    def upload(self, ref: UploadRef) -> None:
+        """See that an upload is there, and whole. Raises `SpecRefused`."""
 
 
 @dataclass(frozen=True)

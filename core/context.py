@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
+from core.cards import DatasetCard
 from core.errors import Stopped
 
 
@@ -65,6 +66,11 @@ class Inputs:
     """By job reference: the figures of that job's result."""
     parts: Sequence[Part] = ()
     """Of a large job whose blocks were shared out: what was made of all shares, in order. See `core.harvest`."""
+    provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Of an export's dataset, by reference name: `dataset`, `job`, `spec`, `seed`, `inputs` (sha256 by reference),
+    `software`, `hardware`."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """By reference name: an uploaded file, that nobody has looked into."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,8 @@ class Result:
     figures: Mapping[str, Any]
     """JSON: every number that it found. Not-a-number and infinities are allowed."""
     outputs: tuple[Output, ...] = ()
+    made: DatasetCard | None = None
+    """Card of the dataset that it made, where nobody could know it before."""
 
 
 class Context(Protocol):

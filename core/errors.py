@@ -7,6 +7,7 @@
     ├── DamagedFile          a dataset or model file is cut short, or of another format
     │   └── DamagedCheckpoint ... a checkpoint that does not hold what was written to it
     ├── MixedArithmetic      an evaluation searched in fp32 on some hosts and in less on others
+    ├── UploadRefused        an uploaded file is no dataset, or not one that is allowed
     ├── Diverged             a loss or a weight stopped being a number
     └── Stopped              the routine was asked to stop, and did
 
@@ -70,6 +71,12 @@ class DamagedCheckpoint(DamagedFile):
     """A checkpoint does not hold what was written to it."""
 
     code = "damaged_checkpoint"
+
+
+class UploadRefused(CoreError):
+    """An uploaded file is no dataset, or not one that is allowed."""
+
+    code = "upload_refused"
 
 
 class Diverged(CoreError):

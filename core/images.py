@@ -24,6 +24,10 @@ BLOCK = 256
 """Samples a block: the unit of batch, checkpoint and merge in synthesis and evaluation."""
 
 
+_TEST = ("test_images", "test_labels")
+"""Names of tensors."""
+
+
 def blocks(n: int) -> list[slice]:
     """`n` consecutive samples in blocks of `BLOCK`; the last may be shorter. No batch crosses a block."""
     return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
@@ -96,18 +100,20 @@ def _limited(images: Images, limit: int | None) -> Images:
     return images.select(torch.randperm(len(images), generator=generator(0, "limit"))[:limit])
 
 
-def save_dataset(path: Path, images: Images, classes: tuple[str, ...]) -> None:
-    """Write a constructed dataset as safetensors: `images` float32, `labels` int64, and one tensor a column.
+def save_dataset(path: Path, images: Images, classes: tuple[str, ...], *, test: Images | None = None) -> None:
+    """Write a dataset as safetensors: `images` (float32 or uint8, as they are), `labels` int64, one tensor a column.
 
-    The bytes depend on the content alone.
+    Where there are test images, also `test_images` and `test_labels`. The bytes depend on the content alone.
     """
-    assert not {"images", "labels"} & images.columns.keys()
-    tensors = {"images": images.batch(slice(None)), "labels": images.labels, **images.columns}
+    assert not {"images", "labels", *_TEST} & images.columns.keys()
+    tensors = {"images": images.pixels, "labels": images.labels, **images.columns}
+    if test is not None and len(test):
+        tensors |= dict(zip(_TEST, (test.pixels, test.labels), strict=True))
     write_tensors(path, tensors, {"format": "dataset", "version": 1, "classes": list(classes)})
 
 
 def load_dataset(path: Path) -> Splits:
-    """Read a file of `save_dataset`: all images are for training, `test` is empty.
+    """Read a file of `save_dataset`; a constructed dataset's images are all for training.
 
     Raises:
         DamagedFile: it cannot be read, or is not a dataset.
@@ -115,5 +121,6 @@ def load_dataset(path: Path) -> Splits:
     columns, header = read_tensors(path)
     if header.get("format") != "dataset":
         raise DamagedFile(f"{path.name} is not a dataset")
+    test = Images(columns.pop(_TEST[0]), columns.pop(_TEST[1])) if _TEST[0] in columns else None
     train = Images(columns.pop("images"), columns.pop("labels"), columns)
-    return Splits(train, train.select(slice(0)), tuple(header["classes"]))
+    return Splits(train, train.select(slice(0)) if test is None else test, tuple(header["classes"]))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from sieve.specs import DatasetRef, JobRef, ModelRef, Reference, Spec
+from sieve.specs import DatasetRef, JobRef, ModelRef, Reference, Spec, UploadRef
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
-INPUTS = (DatasetRef, ModelRef, JobRef)
+INPUTS = (DatasetRef, ModelRef, JobRef, UploadRef)
 """References that stand for something a job reads."""
 
 

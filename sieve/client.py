@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from sieve.config import find_config
 from sieve.job import Job
 from sieve.objects import Dataset, Model, Record
+from sieve.sending import as_file, send
 from sieve.specs import Spec
-from sieve.transport import Transport
+from sieve.transport import Progress, Transport
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -129,6 +131,33 @@ class Client:
     def dataset(self, name: str) -> Dataset:
         """A dataset by its name or id."""
         return Dataset._of(self, self.transport.json("GET", f"/v1/datasets/{_safe(name)}"))
+
+    def upload(self, path: str | Path, *, progress: Progress | None = None) -> str:
+        """Send an image folder (or a zip or tar of one), a parquet, npz or safetensors file.
+
+        Returns:
+            The id of the upload, `upl_…`, for a job of kind `ingest`; see `ingest`.
+        """
+        with as_file(Path(path)) as file:
+            return send(self.transport, file, progress)
+
+    def ingest(
+        self,
+        path: str | Path,
+        *,
+        size: tuple[int, int] | None = None,
+        test_fraction: float = 0,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Send a file or folder and have a dataset made of it; what the arguments mean says `IngestSpec`.
+
+        Returns:
+            The job. When it has succeeded, `outputs["dataset"]` names the dataset.
+        """
+        upload = self.upload(path, progress=progress)
+        how = {"size": size, "test_fraction": test_fraction, "seed": seed}
+        return self.submit({"kind": "ingest", "upload": upload, **how}, name=Path(path).name)
 
     def models(self, *, limit: int | None = None) -> Iterator[Model]:
         """Trained models, newest first."""

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from sieve.specs import FormatName
+
 if TYPE_CHECKING:
     from sieve.client import Client
+    from sieve.job import Job
     from sieve.transport import Progress as Told
 
 
@@ -129,8 +132,23 @@ class Dataset(Record):
         made = f" by {self.job}" if self.job else ""
         return f"<Dataset {self.id} {self.source}{made} {'x'.join(map(str, self.shape))}, {len(self.classes)} classes>"
 
-    def download(self, path: str | Path = ".", *, progress: Told | None = None) -> Path:
-        """Fetch it as safetensors; only what a job made can be downloaded."""
+    def export(self, format: FormatName) -> Job:
+        """Have it written in another file format; the job that does so, or did before."""
+        from sieve.job import Job  # noqa: PLC0415 - jobs are made of what is here
+
+        made = self._client.transport.json("POST", f"/v1/datasets/{self.id}/exports", body={"format": format})
+        return Job._of(self._client, made)
+
+    def download(
+        self, path: str | Path = ".", *, format: FormatName = "safetensors", progress: Told | None = None
+    ) -> Path:
+        """Fetch it; in other formats than safetensors it may have to be exported first, which is waited for.
+
+        Only what a job made can be downloaded.
+        """
+        if format != "safetensors":
+            (file,) = [file for file in self.export(format).wait().artifacts() if file.role == "data"]
+            return file.download(path, progress=progress)
         url = f"/v1/datasets/{self.id}/download?format=safetensors"
         return _fetch(
             self._client, url, path, name=f"{self.id}.safetensors", sha256=self.sha256 or "", progress=progress

@@ -66,10 +66,11 @@ class Transport:
         *,
         params: Mapping[str, Any] | None = None,
         body: Any = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> httpx.Response:
-        """One answer, read whole.
+        """One answer, read whole. `body` is sent as JSON, `content` as it is.
 
         Raises:
             ApiError: the server answered with a problem.
@@ -81,6 +82,8 @@ class Transport:
         extra: dict[str, Any] = {} if timeout is None else {"timeout": httpx.Timeout(timeout, connect=5.0)}
         if body is not None:
             extra["json"] = body
+        if content is not None:
+            extra["content"] = content
         params = {name: value for name, value in (params or {}).items() if value is not None}
         for attempt in range(TRIES):
             try:

@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 from core.cards import DATASETS, DatasetCard, ModelCard
 from core.errors import SpecRefused, UnknownName
 from core.registry import parse_options
-from sieve.specs import ArchitectureRef, DatasetRef, ModelRef, Reference
+from sieve.specs import ArchitectureRef, DatasetRef, ModelRef, Reference, UploadRef
 from store.errors import Conflict, NotFound
 from store.folders import folder_card
 from store.ids import new_id
 from store.lifecycle import TERMINAL, State
-from store.tables import Dataset, Job, Json, Model, User
+from store.tables import Dataset, Job, Json, Model, Upload, User
 
 MadeT = TypeVar("MadeT", Dataset, Model)
 
@@ -106,6 +106,15 @@ class DatabaseCatalogue:
             raise UnknownName("/name", "model", ref.name, ())
         return model_card(found.card)
 
+    def upload(self, ref: UploadRef) -> None:
+        """See that an upload is there, and whole."""
+        mine = visible_to(self._viewer, Upload.owner_id)
+        found = self._session.scalar(select(Upload).where(Upload.id == ref.name, mine))
+        if found is None:
+            raise UnknownName("/name", "upload", ref.name, ())
+        if found.sha256 is None:
+            raise SpecRefused("/name", f"{ref.name} has not wholly arrived")
+
     def job(self, ref: Reference) -> Job:
         """The job that a reference names, which must have succeeded or still be able to.
 
@@ -121,7 +130,10 @@ class DatabaseCatalogue:
         return job
 
     def _made_by(self, ref: Reference, what: str) -> Json:
-        produces = self.job(ref).produces or {}
+        job = self.job(ref)
+        produces = job.produces or {}
+        if job.kind == "ingest" and not produces:
+            raise SpecRefused("/name", f"{ref.name} has not read its upload yet: what it makes is known when it ends")
         if what not in produces:
             raise SpecRefused("/name", f"{ref.name} makes no {what}")
         card: Json = produces[what]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ulid import ULID
 
-Prefix = Literal["job", "ds", "mdl", "art", "usr", "key", "wrk"]
+Prefix = Literal["job", "ds", "mdl", "art", "usr", "key", "upl", "wrk"]
 
 
 def new_id(prefix: Prefix) -> str:

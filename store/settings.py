@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     garbage_seconds: float = Field(default=3600, gt=0)
     """How often blobs that nothing refers to are looked for, and what is kept too long; also how long such a blob stays
     before it is deleted, which must be longer than a download may take to begin."""
+    max_upload: int = Field(default=20 << 30, ge=1)
+    """Bytes that a file may have that somebody sends."""
+    keep_uploads_days: float = Field(default=7, ge=0)
+    """How long files that were sent are kept beside the datasets that were made of them."""
     keep_checkpoints_days: float = Field(default=30, ge=0)
     """How long a job that failed or was cancelled can be tried again from its checkpoint."""
     keep_events_days: float = Field(default=365, ge=0)

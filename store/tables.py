@@ -224,6 +224,7 @@ class Job(Table):
             postgresql_ops={"labels": "jsonb_path_ops"},
             postgresql_where=text("labels <> '{}'"),
         ),
+        Index("exports", text("(spec -> 'dataset' ->> 'name')"), postgresql_where=text("kind = 'export'")),
     )
 
 
@@ -322,6 +323,22 @@ class Model(Table):
     artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id"))
     card: Mapped[Json]
     created_at: Mapped[datetime] = _created()
+
+
+class Upload(Table):
+    """A file that somebody sends, or has sent."""
+
+    __tablename__ = "uploads"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str]
+    """For people."""
+    size: Mapped[int]
+    """Bytes, when it is whole."""
+    sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    """Of its bytes; null until all have arrived."""
+    created_at: Mapped[datetime] = _created()
+    changed_at: Mapped[datetime] = _created()
 
 
 class IdempotencyKey(Table):

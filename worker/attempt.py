@@ -100,7 +100,8 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
         figures["environment"] = context.environment
     figures |= differences([file["figures"] for file in task["inputs"]["parts"]])
     taken = {"seconds": time.monotonic() - began, "memory": peak_memory(context.device)}
-    return {"say": "done", "figures": figures, "outputs": outputs, "taken": taken}
+    made = None if result.made is None else dataclasses.asdict(result.made)
+    return {"say": "done", "figures": figures, "outputs": outputs, "made": made, "taken": taken}
 
 
 def _set_up_torch(task: Message) -> None:
@@ -128,15 +129,17 @@ def _inputs(given: Message) -> Inputs:
         DamagedFile: a file does not have the hash that it is named by.
     """
     shares = [(f"share {number} of its blocks", file) for number, file in enumerate(given["parts"], 1)]
-    for name, file in [*given["datasets"].items(), *given["models"].items(), *shares]:
+    for name, file in [*given["datasets"].items(), *given["models"].items(), *given["uploads"].items(), *shares]:
         if _sha256(Path(file["path"])) != file["sha256"]:
             raise DamagedFile(f"the file of {name} is damaged: it does not have the sha256 {file['sha256']}")
     return Inputs(
         datasets={name: StoredDataset(Path(file["path"])) for name, file in given["datasets"].items()}
         | {name: FolderDataset(Path(path)) for name, path in given["folders"].items()},
         models={name: Path(file["path"]) for name, file in given["models"].items()},
+        files={name: Path(file["path"]) for name, file in given["uploads"].items()},
         figures=given["figures"],
         parts=[Part(Path(file["path"]), file["figures"]) for file in given["parts"]],
+        provenance=given["provenance"],
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from store.garbage import ROUND, collect
 from store.retention import forget
+from store.uploads import clear, forget_old
 from worker.ledger import Ledger
 
 _log = logging.getLogger(__name__)
@@ -50,5 +51,9 @@ class Upkeep:
         with ledger.database.alone(ROUND) as mine:
             if mine:
                 forgotten = forget(ledger.database, ledger.settings)
+                with ledger.database.transaction() as session:
+                    uploads = forget_old(session, ledger.settings.keep_uploads_days)
+                for upload in uploads:
+                    clear(ledger.settings, upload)
                 collected = collect(ledger.database, ledger.blobs, wait_seconds=ledger.settings.garbage_seconds)
-                _log.info("upkeep: %s, %s", forgotten, collected)
+                _log.info("upkeep: %s, %d uploads, %s", forgotten, len(uploads), collected)

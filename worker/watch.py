@@ -156,11 +156,13 @@ class Watch:
                 "datasets": {name: self._input(name, sha256) for name, sha256 in given.datasets.items()},
                 "folders": given.folders,
                 "models": {name: self._input(name, sha256) for name, sha256 in given.models.items()},
+                "uploads": {name: self._input(name, sha256) for name, sha256 in given.uploads.items()},
                 "figures": given.figures,
                 "parts": [
                     self._input(f"share {number} of {len(given.parts)}", sha256) | {"figures": figures}
                     for number, (sha256, figures) in enumerate(given.parts, 1)
                 ],
+                "provenance": given.provenance,
             },
             "checkpoints": [
                 {
@@ -308,7 +310,7 @@ class Watch:
                 StoredFile(output["name"], output["role"], output["media_type"], sha256, size)
                 for output, (sha256, size) in zip(outputs, stored, strict=True)
             ]
-            told = {"figures": words["figures"], "files": files, "blobs": blobs, "taken": taken}
+            told = {"figures": words["figures"], "files": files, "made": words["made"], "blobs": blobs, "taken": taken}
             self._ledger.surely(lambda session: finish.succeed(session, self._job, self._fence, **told))
 
         self._keep([Path(output["path"]) for output in outputs], record)

@@ -8,17 +8,10 @@ from api import schemas
 from api.auth import signed_in
 from core.cards import ARCHITECTURES, ATTACKS
 from core.planning import submittable_kinds
+from formats.card import FORMATS
 from sieve.specs import PRESET_SUMMARIES, PRESETS
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], dependencies=[signed_in])
-
-FORMATS = [
-    schemas.Format(
-        name="safetensors",
-        summary="the canonical one: float32 images in [0, 1], labels, and what is known of each image",
-        media_type="application/octet-stream",
-    )
-]
 
 
 @router.get("/kinds")
@@ -71,4 +64,15 @@ def list_presets() -> schemas.Page[schemas.Preset]:
 @router.get("/formats")
 def list_formats() -> schemas.Page[schemas.Format]:
     """The file formats that datasets can be downloaded in."""
-    return schemas.Page(data=FORMATS)
+    return schemas.Page(
+        data=[
+            schemas.Format(
+                name=entry.name,
+                summary=entry.summary,
+                media_type=entry.media_type,
+                suffix=entry.suffix,
+                exact=entry.exact,
+            )
+            for entry in FORMATS.cards()
+        ]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,11 @@ from api.pointers import FieldError
 from api.problems import Problem, invalid
 from core.cards import DATASETS
 from core.errors import DataUnavailable
-from store import catalogue
+from formats.card import FORMATS
+from sieve.specs import FormatName
+from store import catalogue, exports
+from store.jobs import surroundings
+from store.tables import Artifact
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -74,13 +78,19 @@ def download_dataset(
     viewer: Viewer,
     blobs: BlobsOf,
     *,
-    format: Annotated[Literal["safetensors"], Query(description="See `/v1/formats`.")] = "safetensors",
+    format: Annotated[FormatName, Query(description="See `/v1/formats`.")] = "safetensors",
 ) -> Response:
-    """The file of a dataset that a job made."""
-    if dataset_id not in DATASETS.names():
-        row = catalogue.get_dataset(session, viewer, dataset_id)
-        made = inventory.stored_datasets(session, [row])[row.id]
-        if made.sha256 is not None:
-            media_type = "application/octet-stream"
-            return Download(blobs, sha256=made.sha256, name=f"{made.id}.{format}", media_type=media_type)
-    raise Problem(409, "no_file", f"{dataset_id} is no single file: only what a job made can be downloaded")
+    """The file of a dataset that a job made; in other formats than safetensors once it was exported."""
+    row = None if dataset_id in DATASETS.names() else catalogue.get_dataset(session, viewer, dataset_id)
+    if row is None or row.artifact_id is None:
+        raise Problem(409, "no_file", f"{dataset_id} is no single file: only what a job made can be downloaded")
+    if format == "safetensors":
+        file: Artifact | None = surroundings.artifacts(session, [row.artifact_id])[row.artifact_id]
+    else:
+        file = exports.export_file(session, row, format)
+    if file is None:
+        where = f"/v1/datasets/{row.id}/exports"
+        detail = f'{row.id} was not exported as {format} yet: POST {{"format": "{format}"}} to {where}'
+        raise Problem(409, "not_exported", detail, headers={"Link": f'<{where}>; rel="create-form"'})
+    name = f"{row.id}{FORMATS.get(format).suffix}"
+    return Download(blobs, sha256=file.sha256, name=name, media_type=file.media_type)

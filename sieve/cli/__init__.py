@@ -50,6 +50,7 @@ for command in (
     jobs.retry,
     results.report,
     results.download,
+    results.upload,
     results.datasets,
     results.models,
     login,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.markdown import Markdown
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from sieve.cli.terminal import Terminal, ago, with_terminal
 from sieve.client import Client
 from sieve.objects import Artifact, Dataset, Model
+from sieve.specs import FormatName
 
 
 @click.command()
@@ -40,13 +42,17 @@ def report(terminal: Terminal, job_id: str, form: str | None, output: Path | Non
 @click.option(
     "--role", type=click.Choice(["model", "dataset", "report", "picture", "data"]), help="Of a job: only these."
 )
+@click.option("--format", "form", type=click.Choice(get_args(FormatName)), default="safetensors", help="Of a dataset.")
 @with_terminal
-def download(terminal: Terminal, id_: str, folder: Path, role: str | None) -> None:
+def download(terminal: Terminal, id_: str, folder: Path, role: str | None, form: FormatName) -> None:
     """Download a job's files (job_…), a dataset (ds_…) or a model (mdl_…) into FOLDER.
 
-    What is there already is not fetched again, and what was interrupted goes on where it stopped.
+    What is there already is not fetched again, and what was interrupted goes on where it stopped. A dataset that was
+    not exported in this format before is exported first.
     """
     with terminal.client() as client:
+        if id_.startswith("ds_") and form != "safetensors":
+            id_, role = _exported(terminal, client.dataset(id_), form), "data"
         files = _files(client, id_, role)
         if not files:
             terminal.hint("it has made no such files")
@@ -59,6 +65,39 @@ def download(terminal: Terminal, id_: str, folder: Path, role: str | None) -> No
     else:
         for path in fetched:
             click.echo(path)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--size", type=(int, int), metavar="HEIGHT WIDTH", help="Bring all images to this size.")
+@click.option("--test-fraction", type=float, default=0, help="Hold out this part of each class for testing.")
+@click.option("--seed", type=int, default=0, help="Fixes which.")
+@with_terminal
+def upload(terminal: Terminal, path: Path, size: tuple[int, int] | None, test_fraction: float, seed: int) -> None:
+    """Make a dataset of an image folder, or of a zip, tar, parquet, npz or safetensors file.
+
+    Prints the dataset's id. A folder with the files CIFAR_ims and CIFAR_lab is taken for a dataset as the authors of
+    the paper published theirs.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with terminal.client() as client:
+        with Progress(*columns, console=terminal.err, transient=True, disable=terminal.quiet or terminal.json) as bars:
+            bar = bars.add_task(path.name, total=None)
+            job = client.ingest(
+                path,
+                size=size,
+                test_fraction=test_fraction,
+                seed=seed,
+                progress=lambda there, total: bars.update(bar, completed=there, total=total),
+            )
+        terminal.hint(f"reading it: {job.id}")
+        dataset = client.dataset(job.wait().outputs["dataset"])
+    if terminal.json:
+        terminal.values(dataset.to_dict())
+    else:
+        shape = "x".join(map(str, dataset.shape))
+        terminal.hint(f"{dataset.train_images} + {dataset.test_images} images {shape}, {len(dataset.classes)} classes")
+        terminal.say(dataset.id)
 
 
 @click.command()
@@ -107,6 +146,14 @@ def _fetched(bars: Progress, name: str, file: Artifact | Dataset | Model, target
     path = file.download(target, progress=lambda there, total: bars.update(bar, completed=there, total=total))
     bars.remove_task(bar)
     return path
+
+
+def _exported(terminal: Terminal, dataset: Dataset, form: FormatName) -> str:
+    """The job that has exported the dataset; waits for it."""
+    job = dataset.export(form)
+    if not job.done:
+        terminal.hint(f"exporting {dataset.id} as {form} ({job.id})")
+    return job.wait().id
 
 
 def _files(client: Client, id_: str, role: str | None) -> list[tuple[str, Artifact | Dataset | Model]]:

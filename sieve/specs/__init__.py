@@ -1,8 +1,21 @@
 """Job specs: frozen models, one file a job kind. The one source of API schema, command options, forms and docs."""
 
 from sieve.specs.attack import PGD, Threat
-from sieve.specs.base import ArchitectureRef, AttackRef, DatasetRef, JobRef, ModelRef, Norm, Precision, Reference, Spec
+from sieve.specs.base import (
+    ArchitectureRef,
+    AttackRef,
+    DatasetRef,
+    JobRef,
+    ModelRef,
+    Norm,
+    Precision,
+    Reference,
+    Spec,
+    UploadRef,
+)
 from sieve.specs.evaluate import EvaluateSpec, EvaluationRecipe
+from sieve.specs.export import ExportSpec, FormatName
+from sieve.specs.ingest import IngestSpec
 from sieve.specs.presets import PRESET_SUMMARIES, PRESETS
 from sieve.specs.report import ReportPart, ReportSpec
 from sieve.specs.shard import ShardSpec
@@ -28,6 +41,9 @@ __all__ = [
     "DeterministicTargetConstruction",
     "EvaluateSpec",
     "EvaluationRecipe",
+    "ExportSpec",
+    "FormatName",
+    "IngestSpec",
     "JobRef",
     "ModelRef",
     "Norm",
@@ -47,4 +63,5 @@ __all__ = [
     "Threat",
     "TrainSpec",
     "TrainingRecipe",
+    "UploadRef",
 ]

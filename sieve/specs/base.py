@@ -56,6 +56,10 @@ class ModelRef(Reference):
     """A trained model: a stored one (`mdl_…`), or what a job makes (`job_…`)."""
 
 
+class UploadRef(Reference):
+    """An uploaded file that has wholly arrived (`upl_…`)."""
+
+
 class JobRef(Reference):
     """A finished job, for its figures (`job_…`)."""
 

@@ -27,9 +27,14 @@ def succeed(
     figures: Mapping[str, Any],
     files: Sequence[StoredFile],
     blobs: BlobStore,
+    made: Json | None = None,
     taken: Json | None = None,
 ) -> None:
-    """The attempt did its job: publish what it made, let go what waited for it. `taken` as in `store.tables.Job`.
+    """The attempt did its job: publish what it made, let go what waited for it.
+
+    Args:
+        made: card of the dataset that it made, where that was not known at submission.
+        taken: as in `store.tables.Job`.
 
     Raises:
         LeaseLost: the attempt no longer holds the job.
@@ -38,6 +43,8 @@ def succeed(
     publish_blobs(session, blobs, ((file.sha256, file.size) for file in files))
     decide(session)
     job = held(session, job_id, fence)
+    if made is not None:
+        job.produces = {"dataset": made}
     publish(session, job, files)
     job.result, job.taken = to_json(figures), taken
     session.execute(delete(JobCheckpoint).where(JobCheckpoint.job_id == job_id))

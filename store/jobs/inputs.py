@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from core.planning import parse
 from core.references import references
-from sieve.specs import DatasetRef, JobRef, Spec
+from sieve.specs import DatasetRef, ExportSpec, JobRef, Spec, UploadRef
 from store.figures import from_json
 from store.jobs import shards
-from store.tables import Artifact, Dataset, Job, JobCheckpoint, Model
+from store.lineage import story
+from store.tables import Artifact, Dataset, Job, JobCheckpoint, Json, Model, Upload
 
 
 @dataclass
@@ -25,10 +27,14 @@ class Materials:
     """Paths of registered image folders."""
     models: dict[str, str] = field(default_factory=dict)
     """sha256 of model files."""
+    uploads: dict[str, str] = field(default_factory=dict)
+    """sha256 of uploaded files."""
     figures: dict[str, Any] = field(default_factory=dict)
     """Results of jobs that the spec names for their figures; a dataset or model that they made is given beside."""
     parts: list[tuple[str, Any]] = field(default_factory=list)
     """Of a job that was shared out: sha256 and figures of what its shares left, in order."""
+    provenance: dict[str, Json] = field(default_factory=dict)
+    """Of an export's dataset."""
     checkpoints: list[JobCheckpoint] = field(default_factory=list)
     """The job's own, newest first."""
 
@@ -36,6 +42,17 @@ class Materials:
 def materials(session: Session, job_id: str, spec: Spec) -> Materials:
     """Look up all that a job needs to run. What it names was checked at submission, and has succeeded since."""
     given = Materials()
+    _gather(session, spec, given)
+    if isinstance(spec, ExportSpec):
+        _from_maker(session, spec.dataset.name, given)
+    newest = JobCheckpoint.fence.desc(), JobCheckpoint.step.desc()
+    rows = session.scalars(select(JobCheckpoint).where(JobCheckpoint.job_id == job_id).order_by(*newest))
+    given.checkpoints = list(rows)
+    given.parts = shards.parts(session, job_id)
+    return given
+
+
+def _gather(session: Session, spec: Spec, given: Materials) -> None:
     for ref in {ref.name: ref for _, ref in references(spec)}.values():
         if ref.name.startswith("job_"):
             _from_job(session, ref.name, given)
@@ -43,15 +60,20 @@ def materials(session: Session, job_id: str, spec: Spec) -> Materials:
                 given.figures[ref.name] = from_json(session.get_one(Job, ref.name).result)
         elif isinstance(ref, DatasetRef):
             _stored_dataset(session, ref.name, given)
+        elif isinstance(ref, UploadRef):
+            given.uploads[ref.name] = str(session.get_one(Upload, ref.name).sha256)
         else:
             made_by = Artifact.id == Model.artifact_id
             query = select(Artifact.sha256).join(Model, made_by).where(Model.id == ref.name)
             given.models[ref.name] = session.execute(query).scalar_one()
-    newest = JobCheckpoint.fence.desc(), JobCheckpoint.step.desc()
-    rows = session.scalars(select(JobCheckpoint).where(JobCheckpoint.job_id == job_id).order_by(*newest))
-    given.checkpoints = list(rows)
-    given.parts = shards.parts(session, job_id)
-    return given
+
+
+def _from_maker(session: Session, name: str, given: Materials) -> None:
+    """How a dataset was made, and what it was made from: where pixels are rounded, the loss is measured on those."""
+    maker = name if name.startswith("job_") else session.scalars(select(Dataset.job_id).where(Dataset.id == name)).one()
+    assert maker is not None
+    given.provenance[name] = story(session, maker)
+    _gather(session, parse(given.provenance[name]["spec"]), given)
 
 
 def _from_job(session: Session, job_id: str, given: Materials) -> None:

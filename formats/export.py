@@ -1,0 +1,61 @@
+"""The routine of an export."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from core.context import Context, Inputs, Output, Result, StoredDataset
+from core.images import load_dataset, open_dataset
+from core.planning import parse
+from core.rounding import effect_of_rounding
+from formats.card import FORMATS, About
+from formats.images import open_images
+from sieve.specs import ExportSpec, SynthesizeSpec
+
+_WORDS = {
+    "robust": (
+        "with the features that a model reads in other images",
+        "Each image started as another one, and was moved until the source model's penultimate features of it were "
+        "those of the image whose label it bears.",
+    ),
+    "random_target": (
+        "perturbed towards classes drawn at random",
+        "Each image was moved, within a ball around it, towards a class drawn at random, and bears that label.",
+    ),
+    "deterministic_target": (
+        "perturbed towards the class after their own",
+        "Each image was moved, within a ball around it, towards the class after its own, and bears that label.",
+    ),
+}
+"""Of each construction: title and method."""
+
+
+def export(spec: ExportSpec, inputs: Inputs, context: Context) -> Result:
+    """Write the dataset as `<id><suffix>`; where the format rounds, also measure what that does to it."""
+    entry = FORMATS.get(spec.format)
+    story = inputs.provenance[spec.dataset.name]
+    stored = inputs.datasets[spec.dataset.name]
+    assert isinstance(stored, StoredDataset)
+    images = open_images(stored.path)
+    made_by = parse(story["spec"])
+    assert isinstance(made_by, SynthesizeSpec)
+    title, method = _WORDS[made_by.construction.method]
+    about = About(
+        name=story["dataset"],
+        title=f"Images of {made_by.dataset}, {title}",
+        method=method,
+        provenance={name: value for name, value in story.items() if name != "dataset"},
+    )
+    target = context.scratch / f"{about.name}{entry.suffix}"
+    entry.write(images, about, target, lambda done: context.progress("writing", done, len(images)))
+    figures = {"format": entry.name, "images": len(images), "bytes": target.stat().st_size, "exact": entry.exact}
+    if not entry.exact:
+        origin = open_dataset(made_by.dataset, inputs, context.data_folder)
+        constructed = load_dataset(stored.path).train
+        tick = partial(_tell, context, len(images))
+        figures["rounding"] = effect_of_rounding(made_by, inputs, origin, constructed, tick)
+    return Result(figures=figures, outputs=(Output(target.name, target, "data", entry.media_type),))
+
+
+def _tell(context: Context, total: int, done: int) -> None:
+    context.progress("judging what 8 bits do", done, total)

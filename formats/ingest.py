@@ -1,0 +1,105 @@
+"""The routine of an ingest. What is not trusted is read in a process of its own, see `formats.unpacking`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.cards import DatasetCard
+from core.context import Context, Inputs, Output, Result
+from core.errors import UploadRefused
+from core.images import Images, save_dataset
+from core.pictures import Row, in_class_order, png, sheet
+from core.seeding import generator
+from formats.unpacking import SPLITS, Task, command
+from sieve.specs import IngestSpec
+
+ROOT = Path(__file__).parent.parent
+_SHOWN = (3, 10)
+"""Rows and images a row of the preview."""
+
+
+def ingest(spec: IngestSpec, inputs: Inputs, context: Context) -> Result:
+    """Leave `dataset.safetensors`, and a preview of it in `sheet.png`.
+
+    Raises:
+        UploadRefused: the file is no dataset, or not one that is allowed; says why.
+    """
+    folder = context.scratch / "unpacked"
+    folder.mkdir(exist_ok=True)
+    began = time.monotonic()
+    found = _unpacked(Task(str(inputs.files[spec.upload.name]), str(folder), spec.size), context)
+    context.progress("writing", 0, 1)
+    channels, height, width = found["shape"]
+    shape = (found["images"], height, width, channels)
+    pixels = torch.from_numpy(np.memmap(folder / "images", found["dtype"], "c", shape=shape)).permute(0, 3, 1, 2)
+    images = Images(pixels, torch.from_numpy(np.load(folder / "labels.npy")))
+    test = _test_places(spec, images.labels, torch.from_numpy(np.load(folder / "splits.npy")))
+    classes = tuple(found["classes"])
+    train, held_out = images.select(~test), images.select(test)
+    if not len(train):
+        raise UploadRefused("all of its images are for testing: there are none to train on")
+    dataset, preview = context.scratch / "dataset.safetensors", context.scratch / "sheet.png"
+    save_dataset(dataset, train, classes, test=held_out)
+    preview.write_bytes(_preview(train, classes))
+    told = {name: value for name, value in found.items() if name not in ("shape", "dtype", "classes")}
+    return Result(
+        figures={
+            **told,
+            "classes": len(classes),
+            "train_images": len(train),
+            "test_images": len(held_out),
+            "seconds": time.monotonic() - began,
+        },
+        outputs=(
+            Output(dataset.name, dataset, "dataset", "application/octet-stream"),
+            Output(preview.name, preview, "picture", "image/png"),
+        ),
+        made=DatasetCard((channels, height, width), classes, len(train), len(held_out)),
+    )
+
+
+def _preview(images: Images, classes: tuple[str, ...]) -> bytes:
+    """The PNG of some images of each class, with their labels."""
+    rows, width = _SHOWN
+    shown = images.select(in_class_order(images.labels, rows * width))
+    pixels, names = shown.batch(slice(None)), [classes[label] for label in shown.labels.tolist()]
+    starts = range(0, len(shown), width)
+    return png(sheet([Row("", pixels[at : at + width], tuple(names[at : at + width])) for at in starts]))
+
+
+def _unpacked(task: Task, context: Context) -> dict[str, Any]:
+    """What the process found. It dies with this one: whoever runs an attempt kills all that it started."""
+    process = command(task)
+    with subprocess.Popen(process, stdout=subprocess.PIPE, cwd=ROOT, text=True) as child:  # noqa: S603 - our own
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                said: dict[str, Any] = json.loads(line)
+                if "unpacked" in said:
+                    unpacked: dict[str, Any] = said["unpacked"]
+                    return unpacked
+                if "refused" in said:
+                    raise UploadRefused(said["refused"])
+                context.progress("unpacking", said["done"], 0)
+        finally:
+            child.kill()
+    raise UploadRefused("it could not be read: the process that unpacked it died of it")
+
+
+def _test_places(spec: IngestSpec, labels: torch.Tensor, splits: torch.Tensor) -> torch.Tensor:
+    """Which images are for testing, bool [n]: as the file says, else a part of each class by the seed."""
+    test = splits == SPLITS.index("test")
+    if test.any() or spec.test_fraction == 0:
+        return test
+    for label in sorted(set(labels.tolist())):
+        places = (labels == label).nonzero()[:, 0]
+        drawn = torch.randperm(len(places), generator=generator(spec.seed, "test split", label))
+        test[places[drawn[: round(spec.test_fraction * len(places))]]] = True
+    return test
