@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_23_exports"
-down_revision = "2026_11_23_holds"
+down_revision = "2026_11_23_shards"
 branch_labels = None
 depends_on = None
 
