@@ -26,8 +26,12 @@ SECRETS = frozenset(
 )
 """Of the worker's environment, what its children must not see."""
 
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""While the nursery imports; a child sets its own number of threads."""
+_ONE_THREAD = {
+    **{"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""While the nursery imports; a child sets its own number of threads. (pandas brings in pyarrow, whose allocator would
+start one.)"""
 
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """glibc keeps freed memory for the process. A step of an attack frees all that the next one needs: given back and
