@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.create_index(
         "exports",
         "jobs",
-        [sa.text("(spec -> 'dataset' ->> 'name')")],
+        [sa.text("((spec -> 'dataset'::text) ->> 'name'::text)")],
         postgresql_where=sa.text("kind = 'export'"),
     )
 
