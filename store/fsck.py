@@ -43,9 +43,13 @@ INVARIANTS: dict[str, str] = {
         union all
         select d.id, 'dataset' from datasets d join artifacts a on a.id = d.artifact_id
         where a.role <> 'dataset' or a.job_id is distinct from d.job_id""",
-    "{0}: it is {1} and has {2} checkpoints": """
-        select j.id, j.state, count(*) from checkpoints c join jobs j on j.id = c.job_id
-        group by 1, 2 having count(*) > 2 or j.state = 'succeeded'""",
+    "{0}: it is {1} and has {2} checkpoints that continue no other": """
+        select id, state, whole from (
+            select j.id, j.state, count(*) filter (where c.continues is null) as whole
+            from checkpoints c join jobs j on j.id = c.job_id
+            group by 1, 2
+        ) kept
+        where whole not between 1 and 2 or state = 'succeeded'""",
     "{0}: it runs without a worker, a lease or a fence": """
         select id from jobs where state = 'running' and slot <> 'none'
         and (worker_id is null or lease_until is null or fence < 1)""",

@@ -224,7 +224,9 @@ class Job(Table):
             postgresql_ops={"labels": "jsonb_path_ops"},
             postgresql_where=text("labels <> '{}'"),
         ),
-        Index("exports", text("((spec -> 'dataset'::text) ->> 'name'::text)"), postgresql_where=text("kind = 'export'")),
+        Index(
+            "exports", text("((spec -> 'dataset'::text) ->> 'name'::text)"), postgresql_where=text("kind = 'export'")
+        ),
     )
 
 

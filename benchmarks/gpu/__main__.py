@@ -3,7 +3,7 @@
     python -m benchmarks.gpu pack --images FOLDER --out out/gpu          # here: images.tar.xz and wheels/
     python -m benchmarks.gpu run --images out/gpu/images.tar.xz --seconds 540 --out OUT [--before OLD] [PART ...]
 
-`benchmarks/gpu.sh` does the second on the lent machine. What survives a call is in OUT: `figures.json` and the two
+`benchmarks/gpu.sh` does the second on the borrowed machine. What survives a call is in OUT: `figures.json` and the two
 source models, no more than 8 files of up to 16 MiB; hand them to the next call as `--before`.
 """
 

@@ -1,4 +1,4 @@
-"""One call on a lent machine: a deadline, and an output folder that is handed to the next call."""
+"""One call on a borrowed machine: a deadline, and an output folder that is handed to the next call."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The main study, job by job: each evaluation, and whatever it needs that is not there.
 
-Constructed datasets and the models trained on them are too large to come back from a lent machine: what is needed and
+Constructed datasets and the models trained on them are too large to come back from a borrowed machine: what is needed and
 not there is made again. The two source models come back, in half precision; figures of whatever rests on such a model
 name the call that trained it.
 """

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.sh, on the processor and tiny: the path that a lent machine with a GPU would take."""
+"""benchmarks/gpu.sh, on the processor and tiny: the path that a borrowed machine with a GPU would take."""
 
 from __future__ import annotations
 
