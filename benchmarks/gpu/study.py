@@ -1,8 +1,8 @@
 """The main study, job by job: each evaluation, and whatever it needs that is not there.
 
-Constructed datasets and the models trained on them are too large to come back from a borrowed machine: what is needed and
-not there is made again. The two source models come back, in half precision; figures of whatever rests on such a model
-name the call that trained it.
+Constructed datasets and the models trained on them are too large to come back from a borrowed machine: what is needed
+and not there is made again. The two source models come back, in half precision; figures of whatever rests on such a
+model name the call that trained it.
 """
 
 from __future__ import annotations
