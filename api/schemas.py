@@ -8,7 +8,6 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from sieve.specs import FormatName
 from store.lifecycle import State
 
 ItemT = TypeVar("ItemT")
@@ -214,11 +213,9 @@ class Upload(Schema):
     id: str
     name: str
     size: int
-    """Bytes, when it is whole."""
     arrived: int
-    """Bytes that are here."""
+    """Bytes that are here, of `size`."""
     sha256: str | None
-    """Null until it is whole."""
     created_at: datetime
     url: str
 
@@ -307,15 +304,6 @@ class Format(Schema):
     """Of the file, with its dot."""
     exact: bool
     """Does it keep float32 pixels? Otherwise they are rounded to 8 bits."""
-
-
-class ExportRequest(BaseModel):
-    """A format to write a dataset in."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    format: FormatName
-    """See `GET /v1/formats`."""
 
 
 WhyWaiting = Literal["maintenance", "no_worker", "held", "running_limit", "gpu_hours", "inputs", "ahead", "next"]

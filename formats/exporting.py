@@ -28,7 +28,7 @@ def check(spec: ExportSpec, catalogue: Catalogue) -> None:
 
 def build() -> Callable[[Any, Inputs, Context], Result]:
     """The routine."""
-    from formats.export import export  # noqa: PLC0415
+    from formats.routines.export import export  # noqa: PLC0415
 
     return export
 

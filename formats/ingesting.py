@@ -24,7 +24,7 @@ def check(spec: IngestSpec, catalogue: Catalogue) -> None:
 
 def build() -> Callable[[Any, Inputs, Context], Result]:
     """The routine."""
-    from formats.ingest import ingest  # noqa: PLC0415
+    from formats.routines.ingest import ingest  # noqa: PLC0415
 
     return ingest
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict
 
 from api import schemas, views
 from api.auth import Session, Viewer
 from api.routes.jobs import rings
 from core.cards import DATASETS
 from core.errors import SpecRefused
+from sieve.specs import FormatName
 from store import catalogue, exports
 from store.jobs import submit
+
+
+class ExportRequest(BaseModel):
+    """A format to write a dataset in."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    format: FormatName
+    """See `GET /v1/formats`."""
+
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}/exports", tags=["datasets"])
 
@@ -22,7 +34,7 @@ router = APIRouter(prefix="/v1/datasets/{dataset_id}/exports", tags=["datasets"]
     responses={200: {"model": schemas.Job, "description": "It was exported before"}},
 )
 def export_dataset(
-    dataset_id: str, body: schemas.ExportRequest, session: Session, viewer: Viewer, response: Response
+    dataset_id: str, body: ExportRequest, session: Session, viewer: Viewer, response: Response
 ) -> schemas.Job:
     """Have a dataset written in a format. The job that does it, or did it; then `download?format=` gives the file."""
     if dataset_id in DATASETS.names():

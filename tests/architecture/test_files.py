@@ -9,7 +9,7 @@ import pytest
 from tests.architecture.sources import ROOT, tracked_files
 
 LONGEST = 400
-LONGER_FOR_A_REASON: dict[str, str] = {}
+LONGER_FOR_A_REASON = {"store/tables.py": "all tables, to be seen beside each other"}
 """Path: why it is longer than LONGEST lines."""
 
 ELSEWHERE = re.compile(

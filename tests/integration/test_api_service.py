@@ -157,7 +157,7 @@ def test_the_description_says_what_happens(visitor: TestClient) -> None:
             open_to_all = path in ("/healthz", "/readyz", "/metrics")
             assert open_to_all or operation["security"] == [{"HTTPBearer": []}], (path, method)
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert set(body["discriminator"]["mapping"]) == {"evaluate", "study", "synthesize", "train"}
+    assert set(body["discriminator"]["mapping"]) == {"evaluate", "export", "ingest", "study", "synthesize", "train"}
     train = schemas["TrainSubmission"]
     assert {"epochs", "labels", "priority"} <= set(train["properties"])
     assert set(train["required"]) == {"kind", "dataset", "architecture"}

@@ -158,7 +158,7 @@ def test_a_held_host_ends_what_it_has_and_takes_nothing_new(
     assert [slot["state"] for slot in slots(asking["bob"], "cpu01").values()] == ["held", "held"]
     assert look(place.database, second.id).state == "queued"
     (waiting,) = asking["ada"].get("/v1/queue").json()["data"]
-    assert (waiting["job"], waiting["code"]) == (second.id, "no_worker"), "the GPUs are out, and this host is held"
+    assert (waiting["job"], waiting["code"]) == (second.id, "held"), "the GPUs are out, and this host is held"
     left = asking["root"].post("/v1/slots/release", json={"host": "cpu01"}).json()["data"]
     assert left == asking["bob"].get("/v1/slots/holds").json()["data"] == []
     assert place.until(second).state == "succeeded"

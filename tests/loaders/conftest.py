@@ -37,7 +37,7 @@ class Downloaded:
     client: Client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def downloaded(
     postgres: Postgres, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Downloaded]:

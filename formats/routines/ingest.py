@@ -20,7 +20,7 @@ from core.seeding import generator
 from formats.unpacking import SPLITS, Task, command
 from sieve.specs import IngestSpec
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 _SHOWN = (3, 10)
 """Rows and images a row of the preview."""
 

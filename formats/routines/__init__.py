@@ -1,0 +1,1 @@
+"""Routines of the job kinds beside: they import torch, as nothing else here does."""
