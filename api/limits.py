@@ -21,7 +21,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        largest = self._piece if scope["method"] == "PATCH" else self._largest
+        largest = self._piece if "/v1/uploads/" in scope["path"] else self._largest
         declared = Headers(scope=scope).get("content-length", "0")
         arrived = int(declared) if declared.isdecimal() and int(declared) > largest else 0
 

@@ -13,8 +13,10 @@ from api.pointers import FieldError
 from api.problems import Problem, invalid
 from api.submission import Text
 from store import uploads
+from store.blobs import BlobStore
+from store.database import Database
 from store.settings import Settings
-from store.tables import Upload
+from store.tables import Upload, User
 
 router = APIRouter(prefix="/v1/uploads", tags=["datasets"])
 
@@ -78,11 +80,11 @@ def send_piece(
     try:
         there = uploads.add(settings, upload, upload_offset, piece)
     except uploads.WrongOffset as wrong:
+        if wrong.at == upload.size:  # this process may have died between the last piece and the end
+            _finish(database, settings, blobs, viewer, upload_id)
         raise Problem(409, wrong.code, str(wrong), headers={"Upload-Offset": str(wrong.at)}) from None
     if there == upload.size:
-        with database.transaction() as session:
-            uploads.finish(session, settings, blobs, uploads.get(session, viewer, upload_id))
-        uploads.clear(settings, upload_id)
+        _finish(database, settings, blobs, viewer, upload_id)
     response.headers["Upload-Offset"] = str(there)
 
 
@@ -90,6 +92,14 @@ def send_piece(
 def forget_upload(upload_id: str, session: Session, viewer: Viewer, settings: SettingsOf) -> None:
     """Forget a file that was sent, wholly or in part. Datasets that were made of it stay."""
     uploads.abandon(session, uploads.get(session, viewer, upload_id))
+    uploads.clear(settings, upload_id)
+
+
+def _finish(database: Database, settings: Settings, blobs: BlobStore, viewer: User, upload_id: str) -> None:
+    with database.transaction() as session:
+        upload = uploads.get(session, viewer, upload_id)
+        if upload.sha256 is None:
+            uploads.finish(session, settings, blobs, upload)
     uploads.clear(settings, upload_id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from core.context import Context, Inputs, Output, Result, StoredDataset
+from core.errors import SpecRefused
 from core.images import load_dataset, open_dataset
 from core.planning import parse
 from core.rounding import effect_of_rounding
@@ -31,14 +32,19 @@ _WORDS = {
 
 
 def export(spec: ExportSpec, inputs: Inputs, context: Context) -> Result:
-    """Write the dataset as `<id><suffix>`; where the format rounds, also measure what that does to it."""
+    """Write the dataset as `<id><suffix>`; where the format rounds, also measure what that does to it.
+
+    Raises:
+        SpecRefused: the dataset was not constructed.
+    """
     entry = FORMATS.get(spec.format)
     story = inputs.provenance[spec.dataset.name]
     stored = inputs.datasets[spec.dataset.name]
     assert isinstance(stored, StoredDataset)
     images = open_images(stored.path)
     made_by = parse(story["spec"])
-    assert isinstance(made_by, SynthesizeSpec)
+    if not isinstance(made_by, SynthesizeSpec):
+        raise SpecRefused("/dataset", f"{spec.dataset} was uploaded: only constructed datasets are exported")
     title, method = _WORDS[made_by.construction.method]
     about = About(
         name=story["dataset"],

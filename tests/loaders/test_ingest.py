@@ -119,6 +119,9 @@ def test_an_upload_goes_on_where_it_stopped(downloaded: Downloaded) -> None:
     assert transport.json("GET", url)["arrived"] == 1000
     assert send(1000, content[1000:]) == len(content)
     whole = transport.json("GET", url)
+    with pytest.raises(errors.Conflict, match="bytes have arrived"):  # a client that never heard of the last answer
+        send(1000, content[1000:])
+    assert transport.json("GET", url) == whole
     assert whole["arrived"] == whole["size"] == len(content)
     assert whole["sha256"] == hashlib.sha256(content).hexdigest()
     assert transport.ask("DELETE", url).status_code == 204
@@ -145,6 +148,8 @@ def test_the_command_takes_datasets_out_and_in(
     made = downloaded.client.dataset(said.out.strip())
     assert "12 classes" in said.err
     assert (made.train_images or 0) + (made.test_images or 0) == 600
+    with pytest.raises(errors.JobUnsuccessful, match="only constructed datasets are exported"):
+        made.export("npz").wait(timeout=60)
     (tmp_path / "x.zip").write_bytes(b"PK")
     assert run(["upload", str(tmp_path / "x.zip")]) == 1
     assert "none of: a zip or tar" in capsys.readouterr().err

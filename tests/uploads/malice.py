@@ -11,9 +11,11 @@ import json
 import pickle
 import struct
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,13 +36,17 @@ ESCAPES = (
 )
 
 
+TOUCHED = Path(tempfile.gettempdir(), "unpickled-by-an-upload")
+"""There once something was unpickled."""
+
+
 class Explodes:
     """Would run a command where it is unpickled."""
 
     def __reduce__(self) -> Any:
         import os
 
-        return os.system, ("touch /tmp/unpickled-by-an-upload",)
+        return os.system, (f"touch {TOUCHED}",)
 
 
 def picture(size: tuple[int, int] = (8, 8), form: str = "PNG", mode: str = "RGB") -> bytes:
