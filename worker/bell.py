@@ -15,7 +15,10 @@ _log = logging.getLogger(__name__)
 
 
 class Listener:
-    """Celery in a thread of its own. While Redis is away it tries to reconnect, and slots look by themselves."""
+    """Celery in a thread of its own. While Redis is away it tries to reconnect, and slots look by themselves.
+
+    One a process: Celery keeps its event loop in a global.
+    """
 
     def __init__(self, redis_url: str, worker_id: str, wake: Callable[[], None]) -> None:
         self._redis_url = redis_url
