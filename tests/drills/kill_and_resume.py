@@ -159,10 +159,18 @@ def _audit_events(job: Job, events: list[Event], run: Run) -> None:
         if second.type == "checkpoint":
             run.gaps.append((second.at - first.at).total_seconds())
     for one in run.kills:
-        if job.id in one.jobs:
-            before = [event for event in events if event.at <= one.at and event.type in ("checkpoint", "started")]
-            if before:
-                run.redone.append((one.at - before[-1].at).total_seconds())
+        if job.id in one.jobs and (last := _last_saved([event for event in events if event.at <= one.at])):
+            run.redone.append((one.at - last.at).total_seconds())
+
+
+def _last_saved(events: list[Event]) -> Event | None:
+    """Where the attempt that these events end in would be resumed from; None before its child has begun."""
+    for event in reversed(events):
+        if event.type in ("checkpoint", "started"):
+            return event
+        if event.type == "state":
+            break
+    return None
 
 
 def _comparable(value: Any, nodes: dict[str, str | None]) -> Any:
