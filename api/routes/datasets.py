@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import inventory, pages, schemas
+from api import inventory, paging, schemas
 from api.auth import Admin, BlobsOf, Session, Viewer
 from api.downloads import Download
 from api.pointers import FieldError
@@ -37,12 +37,12 @@ class Folder(BaseModel):
 
 @router.get("")
 def list_datasets(
-    session: Session, viewer: Viewer, *, limit: pages.Limit = 50, cursor: pages.Cursor = None
+    session: Session, viewer: Viewer, *, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> schemas.Page[schemas.Dataset]:
     """The first page begins with the built-in ones, beyond its limit; then registered and made ones, newest first."""
-    rows = catalogue.datasets(session, viewer, before=pages.decode(cursor), limit=limit + 1)
+    rows = catalogue.datasets(session, viewer, before=paging.decode(cursor), limit=limit + 1)
     shown = inventory.stored_datasets(session, rows[:limit])
-    page = pages.page(rows, limit, lambda row: row.id, lambda row: shown[row.id])
+    page = paging.page(rows, limit, lambda row: row.id, lambda row: shown[row.id])
     if cursor is None:
         page.data[:0] = [inventory.built_in_dataset(entry) for entry in DATASETS.cards()]
     return page

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session as OrmSession
 
-from api import pages, plans, schemas, views
+from api import paging, plans, schemas, views
 from api.auth import BellOf, DatabaseOf, Session, Viewer, WaitingViewer, admins_only
 from api.pointers import FieldError
 from api.problems import invalid
@@ -91,15 +91,15 @@ def list_jobs(
     owner: Annotated[str | None, Query(description="Name of a user.")] = None,
     label: Annotated[str | None, Query(description="KEY=VALUE.")] = None,
     study: Annotated[str | None, Query(description="Jobs of this study; `none` for jobs that are in none.")] = None,
-    limit: pages.Limit = 50,
-    cursor: pages.Cursor = None,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
 ) -> Response:
     """Jobs in short, newest first."""
     owner_id = None
     if owner is not None:
         user = accounts.find_user(session, owner)
         if user is None:
-            return pages.answer(schemas.Page[schemas.JobRow](data=[]))
+            return paging.answer(schemas.Page[schemas.JobRow](data=[]))
         owner_id = user.id
     rows = read.page(
         session,
@@ -110,11 +110,11 @@ def list_jobs(
         label=_label(label),
         study=None if study == "none" else study,
         top_level=study == "none",
-        before=pages.decode(cursor),
+        before=paging.decode(cursor),
         limit=limit + 1,
     )
     shown = {row.id: row for row in views.job_rows(session, rows[:limit])}
-    return pages.answer(pages.page(rows, limit, lambda row: row.id, lambda row: shown[row.id]))
+    return paging.answer(paging.page(rows, limit, lambda row: row.id, lambda row: shown[row.id]))
 
 
 @router.get("/{job_id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api import inventory, pages, schemas
+from api import inventory, paging, schemas
 from api.auth import BlobsOf, Session, Viewer
 from api.downloads import Download
 from store import catalogue
@@ -14,12 +14,12 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 @router.get("")
 def list_models(
-    session: Session, viewer: Viewer, *, limit: pages.Limit = 50, cursor: pages.Cursor = None
+    session: Session, viewer: Viewer, *, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> schemas.Page[schemas.Model]:
     """Newest first."""
-    rows = catalogue.models(session, viewer, before=pages.decode(cursor), limit=limit + 1)
+    rows = catalogue.models(session, viewer, before=paging.decode(cursor), limit=limit + 1)
     shown = inventory.models(session, rows[:limit])
-    return pages.page(rows, limit, lambda row: row.id, lambda row: shown[row.id])
+    return paging.page(rows, limit, lambda row: row.id, lambda row: shown[row.id])
 
 
 @router.get("/{model_id}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api import pages, schemas, waiting
+from api import paging, schemas, waiting
 from api.auth import Session, SettingsOf, Viewer, signed_in
 from store import tables, workers
 from store.jobs import queue, surroundings
@@ -32,7 +32,7 @@ def show_queue(
     now = waiting.Queue(queue.service(session), offers, queue.busy(session, viewer))
     queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(living), limit=limit)
     blocked = [waiting.blocked(job, viewer.name) for job in queue.blocked(session, viewer, limit=limit)]
-    return pages.answer(schemas.Page(data=[*(waiting.queued(job, now) for job in queued), *blocked]))
+    return paging.answer(schemas.Page(data=[*(waiting.queued(job, now) for job in queued), *blocked]))
 
 
 @router.get("/workers", dependencies=[signed_in])
