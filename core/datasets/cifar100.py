@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.cards import DatasetCard, DatasetEntry
-from sieve.specs import Spec
-
-if TYPE_CHECKING:
-    from core.images import Splits
+from core.cards import DatasetCard
+from core.torchvision_entry import torchvision_entry
 
 FINE = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
@@ -31,30 +28,12 @@ CARD = DatasetCard(
 )
 
 
-def card(options: Spec) -> DatasetCard:
-    """The same for all options."""
-    del options
-    return CARD
-
-
-def build(options: Spec, data_folder: Path) -> Splits:
-    """Fetch the dataset on first use, and read it."""
-    del options
+def split(root: Path, train: bool) -> tuple[Any, Any]:
+    """Pixels and labels, downloaded on first use."""
     from torchvision.datasets import CIFAR100
 
-    from core.downloads import read_downloaded
-
-    def split(root: Path, train: bool) -> tuple[Any, Any]:
-        read = CIFAR100(root, train=train, download=True)
-        return read.data, read.targets
-
-    return read_downloaded("cifar100", data_folder, CARD, split)
+    read = CIFAR100(root, train=train, download=True)
+    return read.data, read.targets
 
 
-ENTRY = DatasetEntry(
-    name="cifar100",
-    summary="small photographs, 32x32 in colour, a hundred classes",
-    options=Spec,
-    card=card,
-    build=build,
-)
+ENTRY = torchvision_entry("cifar100", "small photographs, 32x32 in colour, a hundred classes", CARD, split)

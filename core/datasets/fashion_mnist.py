@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.cards import DatasetCard, DatasetEntry
-from sieve.specs import Spec
-
-if TYPE_CHECKING:
-    from core.images import Splits
+from core.cards import DatasetCard
+from core.torchvision_entry import torchvision_entry
 
 CARD = DatasetCard(
     shape=(1, 28, 28),
@@ -30,30 +27,12 @@ CARD = DatasetCard(
 )
 
 
-def card(options: Spec) -> DatasetCard:
-    """The same for all options."""
-    del options
-    return CARD
-
-
-def build(options: Spec, data_folder: Path) -> Splits:
-    """Fetch the dataset on first use, and read it."""
-    del options
+def split(root: Path, train: bool) -> tuple[Any, Any]:
+    """Pixels and labels, downloaded on first use."""
     from torchvision.datasets import FashionMNIST
 
-    from core.downloads import read_downloaded
-
-    def split(root: Path, train: bool) -> tuple[Any, Any]:
-        read = FashionMNIST(root, train=train, download=True)
-        return read.data, read.targets
-
-    return read_downloaded("fashion_mnist", data_folder, CARD, split)
+    read = FashionMNIST(root, train=train, download=True)
+    return read.data, read.targets
 
 
-ENTRY = DatasetEntry(
-    name="fashion_mnist",
-    summary="articles of clothing, 28x28 grey, ten classes",
-    options=Spec,
-    card=card,
-    build=build,
-)
+ENTRY = torchvision_entry("fashion_mnist", "articles of clothing, 28x28 grey, ten classes", CARD, split)

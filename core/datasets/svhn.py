@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.cards import DatasetCard, DatasetEntry
-from sieve.specs import Spec
-
-if TYPE_CHECKING:
-    from core.images import Splits
+from core.cards import DatasetCard
+from core.torchvision_entry import torchvision_entry
 
 CARD = DatasetCard(
     shape=(3, 32, 32),
@@ -19,30 +16,12 @@ CARD = DatasetCard(
 )
 
 
-def card(options: Spec) -> DatasetCard:
-    """The same for all options."""
-    del options
-    return CARD
-
-
-def build(options: Spec, data_folder: Path) -> Splits:
-    """Fetch the dataset on first use, and read it."""
-    del options
+def split(root: Path, train: bool) -> tuple[Any, Any]:
+    """Pixels and labels, downloaded on first use."""
     from torchvision.datasets import SVHN
 
-    from core.downloads import read_downloaded
-
-    def split(root: Path, train: bool) -> tuple[Any, Any]:
-        read = SVHN(root, split="train" if train else "test", download=True)
-        return read.data, read.labels
-
-    return read_downloaded("svhn", data_folder, CARD, split)
+    read = SVHN(root, split="train" if train else "test", download=True)
+    return read.data, read.labels
 
 
-ENTRY = DatasetEntry(
-    name="svhn",
-    summary="digits cropped from house numbers, 32x32 in colour, ten classes",
-    options=Spec,
-    card=card,
-    build=build,
-)
+ENTRY = torchvision_entry("svhn", "digits cropped from house numbers, 32x32 in colour, ten classes", CARD, split)
