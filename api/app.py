@@ -14,6 +14,7 @@ import sieve
 from api import problems, submission
 from api.limits import BodyLimit
 from api.observed import Observed, Watched
+from api.pages import PAGES
 from api.routes import (
     accounts,
     artifacts,
@@ -76,6 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     made = (results, artifacts, datasets, exports, uploads, models)
     for module in (jobs, *made, catalogue, queue, slots, accounts, service, lab):
         app.include_router(module.router)
+    for router in PAGES:
+        app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -1,4 +1,5 @@
-"""The report that ends a study: `report.json`, `report.md`, one self-contained `report.html`, and the picture wall.
+"""The report that ends a study: `report.json`, `report.md`, one self-contained `report.html`, and the picture wall, as
+`wall.png` and as the images themselves.
 
 Equal results give equal files, byte for byte: nothing timed goes inside.
 """
@@ -23,7 +24,8 @@ from core.context import Context, Inputs, Output, Result
 from core.images import Splits, open_dataset
 from core.pictures import Row
 from core.results import parts_by_row, report_numbers
-from core.studies import CONSTRUCTED
+from core.studies import CONSTRUCTED, WALL
+from core.wall import write_wall
 from core.wording import findings
 from sieve.specs import DatasetRef, ReportSpec
 
@@ -56,6 +58,9 @@ def report(spec: ReportSpec, inputs: Inputs, context: Context) -> Result:
         path = context.scratch / name
         path.write_bytes(content)
         outputs.append(Output(name, path, role, media_type))  # type: ignore[arg-type]
+    path = context.scratch / WALL
+    write_wall(path, spec, dataset, inputs, context.data_folder)
+    outputs.append(Output(path.name, path, "data", "application/octet-stream"))
     context.progress("pages", 3, 3)
     return Result({**numbers, "seconds": _seconds(spec, inputs)}, tuple(outputs))
 

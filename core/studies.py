@@ -31,6 +31,9 @@ ROWS = ("D", "D_adv", "D_R", "D_NR", "D_rand", "D_det", "D_rand_permuted")
 
 CONSTRUCTED = ("D_R", "D_NR", "D_rand", "D_det")
 
+WALL = "wall.safetensors"
+"""The file of the report's that holds some images of every dataset, see `core.wall`."""
+
 
 def training_seed(seed: int, row: str) -> int:
     """The seed of one training of the study that runs with `seed`; D_rand's control shares D_rand's.

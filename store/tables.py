@@ -122,6 +122,17 @@ class ApiKey(Table):
     revoked_at: Mapped[datetime | None]
 
 
+class PageSession(Table):
+    """Somebody is signed in to the web page, with a key. The cookie's token is kept as its sha256."""
+
+    __tablename__ = "page_sessions"
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), index=True)
+    """It ends with the key."""
+    created_at: Mapped[datetime] = _created()
+    expires_at: Mapped[datetime]
+
+
 class Job(Table):
     """A job: what was asked, where it stands, what came of it."""
 

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from sqlalchemy.orm import Session as OrmSession
 
 from api import paging, schemas, waiting
 from api.auth import Session, SettingsOf, Viewer, signed_in
 from store import tables, workers
 from store.jobs import queue, surroundings
+from store.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["queue"])
 
@@ -27,12 +29,17 @@ def show_queue(
     Of each sort of slot the first `limit`, and as many of your own wherever they stand, with those that need other
     jobs at the end; of others' jobs only owner, kind, priority and place.
     """
+    return paging.answer(schemas.Page(data=waiting_jobs(session, viewer, settings, limit)))
+
+
+def waiting_jobs(session: OrmSession, viewer: tables.User, settings: Settings, limit: int) -> list[schemas.Waiting]:
+    """The queue as one user sees it."""
     living = workers.living(session, settings.lease_seconds)
     offers = waiting.offers(living, workers.holds(session))
     now = waiting.Queue(queue.service(session), offers, queue.busy(session, viewer))
     queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(living), limit=limit)
     blocked = [waiting.blocked(job, viewer.name) for job in queue.blocked(session, viewer, limit=limit)]
-    return paging.answer(schemas.Page(data=[*(waiting.queued(job, now) for job in queued), *blocked]))
+    return [*(waiting.queued(job, now) for job in queued), *blocked]
 
 
 @router.get("/workers", dependencies=[signed_in])

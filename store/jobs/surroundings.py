@@ -11,7 +11,7 @@ from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
 from store.lifecycle import TERMINAL, State
-from store.tables import Artifact, Dataset, Event, Job, Json, Model, User
+from store.tables import Artifact, Dataset, Event, Job, Json, Model, Need, User
 
 
 @dataclass(frozen=True)
@@ -116,3 +116,15 @@ def specs(session: Session, job_ids: Collection[str]) -> dict[str, Json]:
 def now(session: Session) -> datetime:
     """The database's clock, which all stored times are by."""
     return session.scalars(select(func.now())).one()
+
+
+def graph(session: Session, study_id: str) -> list[tuple[str, str]]:
+    """What a study's jobs need of each other: (job, job that it needs)."""
+    query = select(Need.job_id, Need.needs_id).join(Job, Job.id == Need.job_id).where(Job.study_id == study_id)
+    return [(row.job_id, row.needs_id) for row in session.execute(query.order_by(Need.job_id, Need.needs_id))]
+
+
+def results(session: Session, study_id: str, kind: str) -> dict[str, Json]:
+    """Figures of a study's jobs of one kind that have succeeded, by node, in the order of its graph."""
+    query = select(Job.node, Job.result).where(Job.study_id == study_id, Job.kind == kind, Job.result.is_not(None))
+    return {row.node: row.result for row in session.execute(query.order_by(Job.id)) if row.node}

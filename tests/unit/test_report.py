@@ -120,7 +120,7 @@ def test_what_was_attacked_again_is_shown_and_every_caution_named(tmp_path: Path
     assert result.figures["cautions"] == [
         {"row": "D_R", "role": "evaluate", "seed": 3, "said": "the fast attack was weaker"}
     ]
-    written = {output.name: output.path.read_text() for output in result.outputs if output.name != "wall.png"}
+    written = {output.name: output.path.read_text() for output in result.outputs if output.role == "report"}
     assert "**Caution**, D_R, seed 3 (evaluate): the fast attack was weaker" in written["report.md"]
     assert "| D_R | l2 0.5 | 360 | 39.3 | 39.1 | 0.20 |" in written["report.md"]
     assert "seed 3 (evaluate): the fast attack was weaker" in written["report.html"]

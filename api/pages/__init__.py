@@ -1,0 +1,11 @@
+"""The web page: what a researcher looks at. Rendered here, live through event streams; it asks `store` as routes do.
+
+One page a file; `visitor` says who looks, `paper` how it is printed, `assets` is what the browser keeps.
+"""
+
+from api.pages import assets, files, job, overview, signin, study
+
+PAGES = (assets.router, signin.router, overview.router, files.router, study.router, job.router)
+"""In the order in which paths are tried."""
+
+__all__ = ["PAGES"]
