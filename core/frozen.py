@@ -36,6 +36,9 @@ class FrozenModel:
         self._folded = list(_fold(model, self._view))
         self._view.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._view.body.to(self._dtype)
+        for module in self._view.body.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.float()  # not folded: its statistics keep their digits, whatever it is applied to
         folded = {id(tensor) for _, _, both in self._folded for tensor in both.parameters()}
         source, view = model.state_dict(), self._view.state_dict(keep_vars=True)
         kept = [name for name, tensor in view.items() if id(tensor) not in folded]
@@ -49,6 +52,16 @@ class FrozenModel:
     def reduced(self) -> bool:
         """Does it compute in less than fp32? `fast` asks for it, and a device may not have it."""
         return self._dtype != torch.float32
+
+    @property
+    def left_to_autograd(self) -> tuple[str, ...]:
+        """Sorts of modules on a CPU that no fused operation stands for: right, but not faster than the model itself.
+
+        Empty where all is fused, and on a GPU, where nothing is. Where this torch has no fused operations: the body.
+        """
+        if self._fused is not None:
+            return self._fused.left_to_autograd
+        return (type(self._view.body).__name__,) if self._view.head.weight.device.type == "cpu" else ()
 
     @torch.no_grad()
     def refresh(self) -> None:

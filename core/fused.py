@@ -130,6 +130,11 @@ class Other:
     def __init__(self, module: nn.Module) -> None:
         self._module = module
 
+    @property
+    def sort(self) -> str:
+        """Of the module."""
+        return type(self._module).__name__
+
     def refresh(self) -> None:
         """The module itself is used."""
 
@@ -159,6 +164,11 @@ class FusedBody(nn.Module):
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self._layers = _layers(body)
+
+    @property
+    def left_to_autograd(self) -> tuple[str, ...]:
+        """Sorts of modules that no fused operation stands for, sorted."""
+        return tuple(sorted({layer.sort for layer in self._layers if isinstance(layer, Other)}))
 
     def refresh(self) -> None:
         """Use the weights as they are now."""

@@ -60,3 +60,83 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     if inputs == outputs and stride == 1:
         return nn.Identity()
     return nn.Sequential(*convolution(inputs, outputs, 1, stride))
+
+
+class PreactivationBlock(nn.Module):
+    """x + branch(relu(norm(x))), of two 3x3 convolutions (He et al. 2016, identity mappings).
+
+    Where it changes the image's size or width, the shortcut is a 1x1 convolution of relu(norm(x)), not of x.
+    """
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.before = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU())
+        self.branch = nn.Sequential(
+            *convolution(inputs, width, stride=stride), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1, bias=False)
+        )
+        same = inputs == width and stride == 1
+        self.shortcut = None if same else nn.Conv2d(inputs, width, 1, stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, C, H, W] to [n, C', H', W']."""
+        before: torch.Tensor = self.before(x)
+        onto: torch.Tensor = x if self.shortcut is None else self.shortcut(before)
+        return onto + self.branch(before)  # type: ignore[no-any-return]
+
+
+def depthwise(channels: int, stride: int = 1) -> list[nn.Module]:
+    """A 3x3 convolution of each channel by itself, and its batch normalisation."""
+    alone = nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels, bias=False)
+    return [alone, nn.BatchNorm2d(channels)]
+
+
+class Sum(nn.Module):
+    """x + branch(x): nothing after the sum."""
+
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Of the shape of x."""
+        return x + self.branch(x)  # type: ignore[no-any-return]
+
+
+class Appended(nn.Module):
+    """x with branch(x) as further channels: one layer of a dense block (Huang et al. 2017)."""
+
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, C, H, W] to [n, C + those of the branch, H, W]."""
+        return torch.cat([x, self.branch(x)], dim=1)
+
+
+class Tokens(nn.Module):
+    """Pixels as tokens: [n, C, H, W] to [n, H W, C]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Row by row."""
+        return x.flatten(2).transpose(1, 2)
+
+
+class Transposed(nn.Module):
+    """What its inside does with channels, done with places."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, T, C] to the same shape."""
+        return self.inside(x.transpose(1, 2)).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+class MeanToken(nn.Module):
+    """The mean over the tokens: [n, T, C] to [n, C]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Each channel by itself."""
+        return x.mean(1)
