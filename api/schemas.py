@@ -287,8 +287,10 @@ class Kind(Schema):
 
 
 class Preset(Schema):
-    """A complete setting of the study."""
+    """A complete setting of a study."""
 
+    kind: str
+    """Of job: `study`, or a follow-up such as `transfer`."""
     name: str
     summary: str
     spec: dict[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from core.attack import Attack
     from core.context import Context, Inputs, Result
+    from core.findings import Conclusion
     from core.images import Splits
     from core.work import Work
 
@@ -128,6 +129,8 @@ class JobKind:
     """Gives the routine. Imports torch inside. None for a study."""
     expand: Callable[[Any], list[Node]] | None = None
     """Gives a study's jobs, each after those it needs. None for everything else."""
+    conclude: Callable[[Any, Mapping[str, Mapping[str, Any]]], Conclusion] | None = None
+    """Of a study whose claims can be tested: says what its jobs, figures by node, have found. Torch-free."""
     work: Callable[[Any, Catalogue], Work] | None = None
     """Counts a checked spec's work, for estimates; raises `core.work.Uncounted`. None: it cannot be counted."""
     blocks: Callable[[Any, Catalogue], int | None] | None = None

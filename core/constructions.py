@@ -2,7 +2,8 @@
 
 Robust (D_R, D_NR): another training image is moved until its penultimate features match those of the image that it is
 to stand for. Targeted (D_rand, D_det): an image is moved towards another class inside a small ball and labelled as
-that class, also where the attack failed.
+that class, also where the attack failed. Two more from the discussion of that paper (Distill 2019): targeted
+perturbations that leave an ensemble of other models right, and the images that a model misreads, as they are.
 
 Shape legend: b images of a block are [b, C, H, W] in [0, 1].
 """
@@ -22,12 +23,17 @@ from core.losses import cross_entropy
 from core.models import Classifier
 from core.pgd import pgd
 from core.threat import NORMS, Ball
-from sieve.specs import DeterministicTargetConstruction, RandomTargetConstruction, RobustConstruction
+from sieve.specs import (
+    DeterministicTargetConstruction,
+    RandomTargetConstruction,
+    RobustConstruction,
+    UntransferableConstruction,
+)
 
 Made = dict[str, Tensor]
 """`images` fp32 [b, C, H, W], `labels` int64 [b], and every column of provenance, each [b]."""
 
-Targeted = RandomTargetConstruction | DeterministicTargetConstruction
+Targeted = RandomTargetConstruction | DeterministicTargetConstruction | UntransferableConstruction
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Source:
     """Judges what was found, in plain fp32. In evaluation mode."""
     view: FrozenModel
     """Searches."""
+    ensemble: tuple[tuple[Classifier, FrozenModel], ...] = ()
+    """Models that a perturbation is to leave right; each judges and searches likewise."""
 
 
 def robust(how: RobustConstruction, source: Source, images: Images, index: Tensor, draws: torch.Generator) -> Made:
@@ -83,23 +91,34 @@ def step_lengths(how: RobustConstruction) -> list[float]:
 def targeted(how: Targeted, source: Source, images: Images, index: Tensor, targets: Tensor) -> Made:
     """For each x = images[index]: min cross-entropy(z, target) by PGD in the ball around x, started at x.
 
-    The label is the target, also where the attack failed. `norm` is measured in the construction's own norm.
+    Where the source has an ensemble, its mean cross-entropy to the true label is added. The label is the target, also
+    where the attack failed. `norm` is measured in the construction's own norm; `ensemble_right` is the share of the
+    ensemble that reads the true label.
     """
-    x = images.batch(index)
+    x, labels = images.batch(index), images.labels[index]
     norm = NORMS[how.norm]
+
+    def reached(z: Tensor) -> Tensor:
+        value = -cross_entropy(source.view.logits(z), targets)
+        for _, view in source.ensemble:
+            value = value - cross_entropy(view.logits(z), labels) / len(source.ensemble)
+        return value
+
     z = pgd(
-        lambda z: -cross_entropy(source.view.logits(z), targets),
+        reached,
         Ball(norm, x, how.epsilon),
         start=x,
         step_lengths=[how.relative_step * how.epsilon] * how.steps,
     )
     with torch.no_grad():
         read = source.model(z).argmax(1)
-    return {
+        right = [(model(z).argmax(1) == labels).float() for model, _ in source.ensemble]
+    ensemble = {"ensemble_right": torch.stack(right).mean(0)} if right else {}
+    return ensemble | {
         "images": z,
         "labels": targets,
         "source_index": index,
-        "original_label": images.labels[index],
+        "original_label": labels,
         "target": targets,
         "success": (read == targets).byte(),
         "norm": norm.length(z - x),
@@ -108,6 +127,22 @@ def targeted(how: Targeted, source: Source, images: Images, index: Tensor, targe
 
 def targets(how: Targeted, labels: Tensor, classes: int, draws: torch.Generator) -> Tensor:
     """D_rand: uniform over all classes, the true one included. D_det: (y + 1) mod C. Like `labels`, int64 [b]."""
-    if isinstance(how, DeterministicTargetConstruction):
+    if isinstance(how, DeterministicTargetConstruction) or (
+        isinstance(how, UntransferableConstruction) and how.target == "next"
+    ):
         return (labels + 1) % classes
     return torch.randint(classes, labels.shape, generator=draws).to(labels.device)
+
+
+def errors(source: Source, images: Images, index: Tensor) -> Made:
+    """Those of images[index] that the source misreads, as they are, labelled as it reads them. May be none."""
+    x = images.batch(index)
+    with torch.no_grad():
+        read = source.model(x).argmax(1)
+    wrong = (read != images.labels[index]).nonzero().squeeze(1)
+    return {
+        "images": x[wrong],
+        "labels": read[wrong],
+        "source_index": index[wrong],
+        "original_label": images.labels[index][wrong],
+    }

@@ -182,7 +182,7 @@ def _figures(spec: EvaluateSpec, flags: Flags, attacks: Sequence[str]) -> dict[s
         "shifted": _fraction(flags["shifted"]),
         "zero_gradients": int(flags["zero_gradient"].sum()),
         "readings": [
-            _reading(ref.name, flags[f"reading/{at}/stored"], flags[f"reading/{at}/changed"])
+            _reading(ref.name, *(flags[f"reading/{at}/{flag}"] for flag in ("stored", "original", "changed")))
             for at, ref in enumerate(spec.readings)
         ],
     }
@@ -201,12 +201,13 @@ def _reattacked(spec: EvaluateSpec, flags: Flags, attack: str) -> dict[str, Any]
     }
 
 
-def _reading(dataset: str, stored: Tensor, changed: Tensor) -> dict[str, Any]:
+def _reading(dataset: str, stored: Tensor, original: Tensor, changed: Tensor) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "images": len(stored),
         "stored": _fraction(stored),
         "stored_where_changed": _fraction(stored[changed]) if changed.any() else None,
+        "original_where_changed": _fraction(original[changed]) if changed.any() else None,
         "images_where_changed": int(changed.sum()),
     }
 

@@ -127,7 +127,7 @@ def _histograms(held: Mapping[str, Mapping[str, Any]]) -> Iterator[Figure]:
 
 def accuracy_curves(curves: Sequence[Curve], norm: str) -> Figure:
     """Accuracy on the test images against the attack's radius, one line a row, with 95 % intervals."""
-    plot = _empty(f"epsilon ({norm})", "accuracy, %", y_range=(-2, 102))
+    plot = empty(f"epsilon ({norm})", "accuracy, %", y_range=(-2, 102))
     plot.update_layout(legend={"entrywidth": 84, "font": {"size": 12}})  # just the widest name: two columns on a phone
     plot.update_xaxes(range=[-0.03 * (widest := max(max(curve.epsilons) for curve in curves)), 1.03 * widest])
     for curve in curves:
@@ -171,7 +171,7 @@ def histograms(
         series: by row of the table, `{"edges": [k + 1 values], "counts": [k values]}`.
         quantity: the horizontal axis, with its unit.
     """
-    plot = _empty(quantity, "density", y_range=None)
+    plot = empty(quantity, "density", y_range=None)
     rows: list[tuple[str, ...]] = []
     for row, histogram in series.items():
         edges, counts = list(histogram["edges"]), list(histogram["counts"])
@@ -199,7 +199,7 @@ def reading_bars(readings: Sequence[Mapping[str, Any]]) -> Figure:
     Args:
         readings: the report's `readings`, percent.
     """
-    plot = _empty("", "stored label read, %", y_range=(0, 109))
+    plot = empty("", "stored label read, %", y_range=(0, 109))
     plot.update_layout(barmode="group", bargap=0.35, bargroupgap=0.08, xaxis={"type": "category", "showgrid": False})
     for model in dict.fromkeys(reading["model"] for reading in readings):
         shown = [reading for reading in readings if reading["model"] == model]
@@ -247,7 +247,7 @@ def metric_curves(name: str, series: Mapping[str, Sequence[tuple[int, float]]], 
         name: the metric's, such as `loss`.
         series: by what to call the line, (step, value) in order of the steps.
     """
-    plot = _empty("step", "", y_range=None)
+    plot = empty("step", "", y_range=None)
     plot.update_layout(height=250, showlegend=len(series) > 1)
     rows: list[tuple[str, ...]] = []
     for place, (label, points) in enumerate(series.items()):
@@ -270,7 +270,7 @@ def metric_curves(name: str, series: Mapping[str, Sequence[tuple[int, float]]], 
     return Figure(title, note, plot, Table(title, columns[first:], tuple(row[first:] for row in rows)))
 
 
-def _empty(x_title: str, y_title: str, *, y_range: tuple[float, float] | None) -> go.Figure:
+def empty(x_title: str, y_title: str, *, y_range: tuple[float, float] | None) -> go.Figure:
     """Axes without data, in the report's manner."""
     axis = {"zeroline": False, "showline": False, "ticks": "", "automargin": True}
     return go.Figure(

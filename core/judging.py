@@ -113,10 +113,11 @@ class Judge:
         return torch.zeros(len(x), dtype=torch.bool, device=x.device).index_fill_(0, left, True)
 
     def reading(self, images: Images, block: slice) -> Flags:
-        """`stored`: reads the stored label. `changed`: the stored label is not the original one."""
+        """`stored`: reads the stored label. `original`: reads the original one. `changed`: they are not the same."""
         labels = images.labels[block]
         original = images.columns.get("original_label", images.labels)[block]
-        return {"stored": self.read(images.batch(block)) == labels, "changed": labels != original}
+        read = self.read(images.batch(block))
+        return {"stored": read == labels, "original": read == original, "changed": labels != original}
 
 
 def build_attacks(refs: Sequence[AttackRef]) -> dict[str, Attack]:

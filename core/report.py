@@ -104,7 +104,7 @@ def render_page(numbers: Mapping[str, Any], wall: list[Row]) -> str:
         }
         for row in wall
     ]
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     return template.render(
         report=numbers,
         findings=findings(numbers),
@@ -117,7 +117,7 @@ def render_page(numbers: Mapping[str, Any], wall: list[Row]) -> str:
 
 def render_markdown(numbers: Mapping[str, Any]) -> str:
     """The report as GitHub-flavoured Markdown; the picture wall is named, not inside."""
-    template = _environment().get_template("report.md.j2")
+    template = environment().get_template("report.md.j2")
     return template.render(report=numbers, findings=findings(numbers), tables=_tables(numbers))
 
 
@@ -133,18 +133,19 @@ def _tables(numbers: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Where the templates are, and what they may call."""
+    found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(enabled_extensions=("html.j2",)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["indexed"] = _indexed
-    environment.filters["number"] = tables.number
-    environment.filters["between"] = tables.between
-    return environment
+    found.filters["indexed"] = _indexed
+    found.filters["number"] = tables.number
+    found.filters["between"] = tables.between
+    return found
 
 
 def _indexed(text: str) -> Markup:

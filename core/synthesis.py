@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.constructions import Made, Source, robust, targeted, targets
+from core.constructions import Made, Source, errors, robust, targeted, targets
 from core.context import Context, Inputs, Output, Result
 from core.distributions import histogram, spread
 from core.errors import SpecRefused
@@ -24,7 +24,7 @@ from core.memory import AtOnce, parts
 from core.models import load_model
 from core.pictures import constructed_sheet, in_class_order, png
 from core.seeding import generator
-from sieve.specs import RobustConstruction, SynthesizeSpec
+from sieve.specs import ErrorsConstruction, RobustConstruction, SynthesizeSpec, UntransferableConstruction
 
 SURFACE = 0.95
 """A perturbation of at least this fraction of epsilon counts as at the ball's surface: clipping to [0, 1] takes a
@@ -38,7 +38,8 @@ def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context, *, planne
     jobs of all shares left, that is only put together.
 
     Raises:
-        SpecRefused: the robust construction of a dataset with a single training image.
+        SpecRefused: the robust construction of a dataset with a single training image; the errors of a model that
+            makes none.
     """
     splits = open_dataset(spec.dataset, inputs, context.data_folder)
     if inputs.parts:
@@ -47,15 +48,17 @@ def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context, *, planne
         found = constructed(spec, splits, WHOLE, inputs, context, planned=planned)
     columns = dict(found.columns)
     images = Images(columns.pop("images"), columns.pop("labels"), columns)
+    if not len(images):
+        raise SpecRefused("/construction", f"the source misreads none of the {spec.split} images: there is no error")
     dataset, sheet = context.scratch / "dataset.safetensors", context.scratch / "sheet.png"
     save_dataset(dataset, images, splits.classes)
-    sheet.write_bytes(_sheet(splits, images))
+    sheet.write_bytes(_sheet(_base(spec, splits), images, splits.classes))
     return Result(
         figures={
             "method": spec.construction.method,
             "images": len(images),
             "classes": len(splits.classes),
-            **_figures(spec, images),
+            **_figures(spec, images, base=len(_base(spec, splits))),
             "at_once": found.at_once.figures(),
             "cautions": found.at_once.cautions(),
             "seconds": found.seconds,
@@ -70,16 +73,22 @@ def synthesize(spec: SynthesizeSpec, inputs: Inputs, context: Context, *, planne
 def constructed(
     spec: SynthesizeSpec, splits: Splits, share: Share, inputs: Inputs, context: Context, *, planned: int = BLOCK
 ) -> Gathered:
-    """A share of the blocks of the dataset's training images.
+    """A share of the blocks of the dataset's images.
 
     Raises:
-        SpecRefused: the robust construction of a dataset with a single training image.
+        SpecRefused: the robust construction of a dataset with a single image.
     """
-    if isinstance(spec.construction, RobustConstruction) and len(splits.train) < 2:
-        raise SpecRefused("/dataset", "the robust construction starts from another training image: there is none")
-    images = splits.train.to(context.device)
+    images = _base(spec, splits).to(context.device)
+    if isinstance(spec.construction, RobustConstruction) and len(images) < 2:
+        raise SpecRefused("/dataset", f"the robust construction starts from another {spec.split} image: there is none")
     model = load_model(inputs.models[spec.model.name]).to(context.device)
-    source = Source(model, FrozenModel(model, spec.precision))
+    others = spec.construction.ensemble if isinstance(spec.construction, UntransferableConstruction) else ()
+    ensemble = [load_model(inputs.models[ref.name]).to(context.device) for ref in others]
+    source = Source(
+        model,
+        FrozenModel(model, spec.precision),
+        tuple((other, FrozenModel(other, spec.precision)) for other in ensemble),
+    )
     at_once = AtOnce(planned)
     numbers = share.among(len(blocks(len(images))))
     harvest = Harvest(context, at_once, steps=len(numbers))
@@ -101,13 +110,22 @@ def construct(spec: SynthesizeSpec, source: Source, images: Images, at_once: int
     if isinstance(how, RobustConstruction):
         draws = generator(spec.seed, "start image", number)  # one a image: the same numbers for any parts
         return joined([robust(how, source, images, index[some], draws) for some in places])
+    if isinstance(how, ErrorsConstruction):
+        return joined([errors(source, images, index[some]) for some in places])
     chosen = targets(how, images.labels[index], classes, generator(spec.seed, "target", number))
     return joined([targeted(how, source, images, index[some], chosen[some]) for some in places])
 
 
-def _figures(spec: SynthesizeSpec, constructed: Images) -> dict[str, Any]:
-    """Per-image columns summed up."""
+def _base(spec: SynthesizeSpec, splits: Splits) -> Images:
+    """The images that are used."""
+    return splits.train if spec.split == "train" else splits.test
+
+
+def _figures(spec: SynthesizeSpec, constructed: Images, *, base: int) -> dict[str, Any]:
+    """Per-image columns summed up; made of `base` images."""
     columns = constructed.columns
+    if isinstance(spec.construction, ErrorsConstruction):
+        return {"of_images": base, "errors": len(constructed) / base}
     figures: dict[str, Any] = {"norm": spread(columns["norm"]), "norm_histogram": histogram(columns["norm"])}
     if isinstance(spec.construction, RobustConstruction):
         return figures | {
@@ -116,6 +134,8 @@ def _figures(spec: SynthesizeSpec, constructed: Images) -> dict[str, Any]:
             "nearer_to_start": _fraction(columns["nearer_to_start"]),
             "source_reads_label": _fraction(columns["source_reads_label"]),
         }
+    if "ensemble_right" in columns:
+        figures["ensemble_right"] = columns["ensemble_right"].double().mean().item()
     success = columns["success"]
     changed = columns["target"] != columns["original_label"]
     return figures | {
@@ -131,16 +151,16 @@ def _fraction(flags: Tensor) -> float | None:
     return flags.double().mean().item() if len(flags) else None
 
 
-def _sheet(splits: Splits, constructed: Images) -> bytes:
+def _sheet(base: Images, constructed: Images, classes: tuple[str, ...]) -> bytes:
     """The PNG of a few images of each class: source, start, result, difference."""
     shown = constructed.select(in_class_order(constructed.columns["original_label"]))
     start = shown.columns.get("start_index")
     picture = constructed_sheet(
-        source=splits.train.batch(shown.columns["source_index"]),
+        source=base.batch(shown.columns["source_index"]),
         result=shown.pixels,
         original_labels=shown.columns["original_label"],
         labels=shown.labels,
-        classes=splits.classes,
-        start=None if start is None else splits.train.batch(start),
+        classes=classes,
+        start=None if start is None else base.batch(start),
     )
     return png(picture)

@@ -14,7 +14,16 @@ from typing import Any, Literal
 
 from core.cards import ARCHITECTURES, ATTACKS, Catalogue, DatasetCard, ModelCard
 from core.registry import parse_options
-from sieve.specs import ArchitectureRef, EvaluateSpec, Precision, Spec, SynthesizeSpec, TrainSpec
+from sieve.specs import (
+    ArchitectureRef,
+    ErrorsConstruction,
+    EvaluateSpec,
+    Precision,
+    Spec,
+    SynthesizeSpec,
+    TrainSpec,
+    UntransferableConstruction,
+)
 
 PassKind = Literal["train", "adversarial", "search", "exact_search", "read"]
 """`train`: one step of plain training. `adversarial`: one step on images attacked with one gradient. `search`: one
@@ -114,19 +123,28 @@ def of_training(spec: TrainSpec, catalogue: Catalogue) -> Work:
 def of_synthesis(spec: SynthesizeSpec, catalogue: Catalogue) -> Work:
     """The work of a construction."""
     dataset, model = catalogue.dataset(spec.dataset), catalogue.model(spec.model)
-    images = _known(dataset.train_images)
+    images = _known(images_of(spec, dataset))
     made = images * (4 * math.prod(dataset.shape) + _COLUMNS)
+    how = spec.construction
+    models = 1 + len(how.ensemble) if isinstance(how, UntransferableConstruction) else 1
+    steps = 0 if isinstance(how, ErrorsConstruction) else how.steps
     return Work(
-        group=f"synthesize {spec.construction.method}",
+        group=f"synthesize {how.method}",
         network=_network_of(model, spec.precision),
         passes=tuple(
-            Passes(kind=kind, images=size, times=times * blocks)
+            Passes(kind=kind, images=size, times=models * times * blocks)
             for size, blocks in _blocks(images)
-            for kind, times in (("search", spec.construction.steps), ("read", 3))
+            for kind, times in (("search", steps), ("read", 3))
+            if times
         ),
         images_bytes=images * _image_bytes(dataset) + 2 * made,  # block by block, and joined
         files_bytes=made,
     )
+
+
+def images_of(spec: SynthesizeSpec, dataset: DatasetCard) -> int | None:
+    """How many images of its dataset a construction uses; None where that is not known yet."""
+    return dataset.train_images if spec.split == "train" else dataset.test_images
 
 
 def of_evaluation(spec: EvaluateSpec, catalogue: Catalogue) -> Work:

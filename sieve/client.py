@@ -200,9 +200,10 @@ class Client:
         usage: dict[str, Any] = self.transport.json("GET", "/v1/usage", params={"user": user})
         return usage
 
-    def presets(self) -> dict[str, dict[str, Any]]:
-        """Presets of the study by name: what each is for, and its fields."""
-        return {preset["name"]: preset for preset in self.transport.json("GET", "/v1/presets")["data"]}
+    def presets(self, kind: str = "study") -> dict[str, dict[str, Any]]:
+        """Presets of a study by name: what each is for, and its fields. `kind` may be a follow-up: `transfer`."""
+        presets = self.transport.json("GET", "/v1/presets")["data"]
+        return {preset["name"]: preset for preset in presets if preset["kind"] == kind}
 
     def me(self) -> dict[str, Any]:
         """Whose key this is."""

@@ -161,9 +161,14 @@ class Job(Record):
         """Fetch all its artifacts into a folder."""
         return [file.download(Path(path, self.path_of(file)), progress=progress) for file in self.artifacts()]
 
+    @property
+    def is_study(self) -> bool:
+        """Is it only its children, of which the last makes a report?"""
+        return self.kind == "study" or any(child.node == "report" for child in self.children)
+
     def path_of(self, artifact: Artifact) -> str:
         """Where an artifact belongs in a download: those of a study's jobs each in a folder of the job's name."""
-        return f"{artifact.node}/{artifact.name}" if self.kind == "study" and artifact.node else artifact.name
+        return f"{artifact.node}/{artifact.name}" if self.is_study and artifact.node else artifact.name
 
     def _asked(self, verb: str) -> Self:
         return self._updated(self._client.transport.json("POST", f"/v1/jobs/{self.id}/{verb}"))

@@ -9,7 +9,7 @@ from api.auth import signed_in
 from core.cards import ARCHITECTURES, ATTACKS
 from core.planning import submittable_kinds
 from formats.card import FORMATS
-from sieve.specs import PRESET_SUMMARIES, PRESETS
+from sieve.specs import FOLLOWUP_PRESETS, FOLLOWUP_SUMMARIES, PRESET_SUMMARIES, PRESETS
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], dependencies=[signed_in])
 
@@ -52,11 +52,18 @@ def list_attacks() -> schemas.Page[schemas.Attack]:
 
 @router.get("/presets")
 def list_presets() -> schemas.Page[schemas.Preset]:
-    """Complete settings of the study."""
+    """Complete settings of the studies; a name says which one only together with its kind."""
+    summaries = {"study": PRESET_SUMMARIES} | dict.fromkeys(FOLLOWUP_PRESETS, FOLLOWUP_SUMMARIES)
     return schemas.Page(
         data=[
-            schemas.Preset(name=name, summary=PRESET_SUMMARIES[name], spec={"kind": "study", "preset": name, **values})
-            for name, values in PRESETS.items()
+            schemas.Preset(
+                kind=kind,
+                name=name,
+                summary=summaries[kind][name],
+                spec={"kind": kind, "preset": name, **values},
+            )
+            for kind, presets in ({"study": PRESETS} | FOLLOWUP_PRESETS).items()
+            for name, values in presets.items()
         ]
     )
 

@@ -12,6 +12,7 @@ from api import schemas, streams, views
 from api.auth import BlobsOf, DatabaseOf, Session, Viewer, WaitingViewer
 from api.downloads import Download
 from api.problems import Problem
+from core.cards import KINDS
 from store.jobs import read, surroundings
 from store.lifecycle import TERMINAL
 
@@ -115,9 +116,14 @@ def show_report(
             )
             response.headers["Vary"] = "Accept"
             return response
-    if job.state not in TERMINAL and job.kind in ("study", "report"):
+    if job.state not in TERMINAL and _reports(job.kind):
         raise Problem(409, "not_ready", f"{job.id} is {job.state}: its report is the last thing that it makes")
     raise Problem(404, "no_report", f"{job.id} is a {job.kind} that is {job.state}: it has made no report")
+
+
+def _reports(kind: str) -> bool:
+    """Does a job of this kind end in a report?"""
+    return kind in ("report", "conclusion") or (kind in KINDS.names() and KINDS.get(kind).expand is not None)
 
 
 def _accepted(accept: str) -> ReportFormat:

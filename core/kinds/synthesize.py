@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from core.cards import Catalogue, DatasetCard, JobKind
 from core.errors import SpecRefused
 from core.planning import dataset_card, model_card
-from core.work import BLOCK, of_synthesis
-from sieve.specs import SynthesizeSpec
+from core.work import BLOCK, images_of, of_synthesis
+from sieve.specs import ErrorsConstruction, SynthesizeSpec, UntransferableConstruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,17 +19,27 @@ if TYPE_CHECKING:
 def check(spec: SynthesizeSpec, catalogue: Catalogue) -> DatasetCard:
     """Dataset and model exist and fit each other."""
     dataset = dataset_card(catalogue, spec.dataset, "/dataset")
-    model = model_card(catalogue, spec.model, "/model")
-    if model.shape != dataset.shape:
-        raise SpecRefused("/model", f"the model takes {model.shape} images, {spec.dataset} has {dataset.shape}")
-    if model.classes != len(dataset.classes):
-        raise SpecRefused("/model", f"the model knows {model.classes} classes, {spec.dataset} {len(dataset.classes)}")
-    return DatasetCard(dataset.shape, dataset.classes, dataset.train_images, test_images=0)
+    fields = [("/model", spec.model)]
+    if isinstance(spec.construction, UntransferableConstruction):
+        fields += [(f"/construction/ensemble/{at}", ref) for at, ref in enumerate(spec.construction.ensemble)]
+    for pointer, ref in fields:
+        model = model_card(catalogue, ref, pointer)
+        if model.shape != dataset.shape:
+            raise SpecRefused(pointer, f"the model takes {model.shape} images, {spec.dataset} has {dataset.shape}")
+        if model.classes != len(dataset.classes):
+            raise SpecRefused(
+                pointer, f"the model knows {model.classes} classes, {spec.dataset} {len(dataset.classes)}"
+            )
+    if spec.split == "test" and dataset.test_images == 0:
+        raise SpecRefused("/split", f"{spec.dataset} has no test images")
+    # How many errors the source makes is known only once it has read the images.
+    made = None if isinstance(spec.construction, ErrorsConstruction) else images_of(spec, dataset)
+    return DatasetCard(dataset.shape, dataset.classes, made, test_images=0)
 
 
 def blocks(spec: SynthesizeSpec, catalogue: Catalogue) -> int | None:
-    """Of the training images."""
-    images = dataset_card(catalogue, spec.dataset, "/dataset").train_images
+    """Of the images that are used."""
+    images = images_of(spec, dataset_card(catalogue, spec.dataset, "/dataset"))
     return None if images is None else -(-images // BLOCK)
 
 

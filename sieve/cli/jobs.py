@@ -154,13 +154,13 @@ def _describe(terminal: Terminal, job: Job) -> None:
             ("id", "node", "state", "progress"),
             lambda child: (child.id, child.node, state_text(child.state), _progress(child)),
         )
-    if job.result and job.kind != "study":
+    if job.result and not job.is_study:
         terminal.say("")
         terminal.values(job.result)
     if job.state == "failed" and job.status_reason and job.status_reason.retryable:
         terminal.hint(f"it can be tried again: sieve retry {job.id}")
-    if job.kind == "study" and job.succeeded:
-        terminal.hint(f"its table: sieve report {job.id}")
+    if job.is_study and job.succeeded:
+        terminal.hint(f"its report: sieve report {job.id}")
 
 
 def _progress(job: Job | Child) -> str:

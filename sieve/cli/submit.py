@@ -12,7 +12,26 @@ from sieve.cli.options import option_of, spec_options, spec_values
 from sieve.cli.terminal import Terminal, duration, size, with_terminal
 from sieve.cli.watch import follow
 from sieve.errors import Refused
-from sieve.specs import PRESET_SUMMARIES, EvaluateSpec, Spec, StudySpec, SynthesizeSpec, TrainSpec
+from sieve.specs import (
+    FOLLOWUP_PRESETS,
+    FOLLOWUP_SUMMARIES,
+    PRESET_SUMMARIES,
+    EvaluateSpec,
+    GaussianSpec,
+    JustBugsSpec,
+    LeakageSpec,
+    NotRealSpec,
+    PlantedTruthSpec,
+    PretrainSpec,
+    ProbeSpec,
+    SignFlipsSpec,
+    Spec,
+    StudySpec,
+    SynthesizeSpec,
+    TrainSpec,
+    TransferSpec,
+    WrongLabelsSpec,
+)
 
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -21,6 +40,16 @@ KINDS: dict[str, type[Spec]] = {
     "synthesize": SynthesizeSpec,
     "evaluate": EvaluateSpec,
     "study": StudySpec,
+    "transfer": TransferSpec,
+    "leakage": LeakageSpec,
+    "just_bugs": JustBugsSpec,
+    "wrong_labels": WrongLabelsSpec,
+    "planted_truth": PlantedTruthSpec,
+    "not_real": NotRealSpec,
+    "sign_flips": SignFlipsSpec,
+    "gaussian": GaussianSpec,
+    "pretrain": PretrainSpec,
+    "probe": ProbeSpec,
 }
 
 SUMMARIES = {
@@ -28,6 +57,16 @@ SUMMARIES = {
     "synthesize": "Construct a robust or non-robust training set.",
     "evaluate": "Measure a model: clean, under attack, under noise.",
     "study": "The paper's study, from source models to the report.",
+    "transfer": "Study: do networks that adversarial examples fool learn from them?",
+    "leakage": "Study: what can be learnt from robust features alone?",
+    "just_bugs": "Study: perturbations that do not transfer.",
+    "wrong_labels": "Study: learning from another model's mistakes.",
+    "planted_truth": "Study: what is kept of planted features.",
+    "not_real": "Study: D_R under stronger attacks, D_NR without labels.",
+    "sign_flips": "Study: accuracy against attack and noise.",
+    "pretrain": "Train an encoder without labels.",
+    "gaussian": "Study: two Gaussians and an adversary.",
+    "probe": "Fit a linear classifier on frozen features.",
 }
 
 MEASURING_SECONDS = 30.0
@@ -149,8 +188,9 @@ def _with_options(command: click.Command, options: list[click.Option]) -> click.
 def _kind_command(kind: str, spec: type[Spec]) -> click.Command:
     options = spec_options(spec)
     summary = " ".join((spec.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
-    if kind == "study":
-        summary += "\n\nPresets: " + "; ".join(f"{name} ({said})" for name, said in PRESET_SUMMARIES.items()) + "."
+    said = PRESET_SUMMARIES if kind == "study" else FOLLOWUP_SUMMARIES
+    if presets := (PRESET_SUMMARIES if kind == "study" else FOLLOWUP_PRESETS.get(kind)):
+        summary += "\n\nPresets: " + "; ".join(f"{name} ({said[name]})" for name in presets) + "."
     if any(option.hidden for option in options):
         summary += "\n\nOptions of inner objects, such as --training.epochs, are listed by --help-all."
         options.append(

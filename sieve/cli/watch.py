@@ -38,8 +38,8 @@ def follow(terminal: Terminal, job: Job) -> None:
         terminal.values(job.to_dict())
     elif not terminal.quiet:
         terminal.say(state_text(job.state))
-        if job.succeeded and job.kind == "study":
-            terminal.hint(f"its table: sieve report {job.id}")
+        if job.succeeded and job.is_study:
+            terminal.hint(f"its report: sieve report {job.id}")
     if not job.succeeded:
         raise JobUnsuccessful(job)
 

@@ -80,25 +80,26 @@ def with_preset(values: dict[str, Any]) -> dict[str, Any]:
         return values
     if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
-    return _merged(PRESETS[name], values)
+    return merged(PRESETS[name], values)
 
 
 _SORTS = ("name", "recipe")
 """Fields that say what the others mean: an object of another sort has nothing to inherit."""
 
 
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` over `base`: objects of one sort merge key by key; else the new replaces."""
+    whole = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
+        below = whole.get(key)
         if isinstance(value, str) and isinstance(below, dict) and "name" in below:
-            merged[key] = {"name": value}  # a bare name replaces a whole reference
+            whole[key] = {"name": value}  # a bare name replaces a whole reference
         elif (
             isinstance(value, dict)
             and isinstance(below, dict)
             and all(value.get(field, below.get(field)) == below.get(field) for field in _SORTS)
         ):
-            merged[key] = _merged(below, value)
+            whole[key] = merged(below, value)
         else:
-            merged[key] = value
-    return merged
+            whole[key] = value
+    return whole

@@ -62,20 +62,48 @@ class DeterministicTargetConstruction(TargetedConstruction):
     method: Literal["deterministic_target"] = "deterministic_target"
 
 
+class UntransferableConstruction(TargetedConstruction):
+    """Perturbations that fool the source and leave other models right (Nakkiran, Distill 2019).
+
+    Each step goes down the source's cross-entropy to the target plus the ensemble's mean cross-entropy to the true
+    label. The image is labelled as the target.
+    """
+
+    method: Literal["untransferable"] = "untransferable"
+    ensemble: tuple[ModelRef, ...] = Field(min_length=1, max_length=32)
+    """Models that are to stay right."""
+    target: Literal["next", "random"] = "next"
+    """`next`: (y + 1) mod C. `random`: uniform over all classes."""
+
+
+class ErrorsConstruction(Spec):
+    """The images that the source misreads, unchanged, labelled as it reads them (Wallace, Distill 2019)."""
+
+    method: Literal["errors"] = "errors"
+
+
 Construction = Annotated[
-    RobustConstruction | RandomTargetConstruction | DeterministicTargetConstruction, Field(discriminator="method")
+    RobustConstruction
+    | RandomTargetConstruction
+    | DeterministicTargetConstruction
+    | UntransferableConstruction
+    | ErrorsConstruction,
+    Field(discriminator="method"),
 ]
 
 
 class SynthesizeSpec(Spec):
-    """Construct a training set from a dataset's training images and a source model."""
+    """Construct a training set from a dataset's images and a source model."""
 
     kind: Literal["synthesize"] = "synthesize"
     construction: Construction
     dataset: DatasetRef
-    """The dataset whose training images are used."""
+    """The dataset whose images are used."""
     model: ModelRef
     """The source model, whose features or decisions are read."""
+    split: Literal["train", "test"] = "train"
+    """Which of the dataset's images are used. What is made of test images tells how perturbations fare on other models
+    (`readings` of an evaluation); it is not for training."""
     seed: Seed = 0
     """Fixes start images and random targets."""
     precision: Precision = "fast"

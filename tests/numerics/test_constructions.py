@@ -11,17 +11,21 @@ from torch import Tensor
 from core.constructions import targets
 from core.context import Inputs, MemoryContext, Result
 from core.images import Images, Splits, load_dataset
-from core.models import Classifier
+from core.models import Classifier, load_model
 from core.run import execute
 from core.seeding import generator
 from sieve.specs import (
+    ArchitectureRef,
     Construction,
     DatasetRef,
     DeterministicTargetConstruction,
+    ErrorsConstruction,
     ModelRef,
     RandomTargetConstruction,
     RobustConstruction,
     SynthesizeSpec,
+    TrainSpec,
+    UntransferableConstruction,
 )
 
 SOME = DatasetRef(name="digits", limit_train=400)
@@ -127,3 +131,68 @@ def test_the_deterministic_target_is_the_next_class() -> None:
     labels = torch.tensor([0, 1, 8, 9])
     drawn = targets(DeterministicTargetConstruction(), labels, 10, generator(0, "target", 0))
     assert drawn.tolist() == [1, 2, 9, 0]
+
+
+@pytest.fixture(scope="session")
+def other_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with weights of its own."""
+    architecture = ArchitectureRef(name="convnet", options={"widths": (8, 16, 32), "strides": (1, 2, 1)})
+    spec = TrainSpec(dataset=DatasetRef(name="digits"), architecture=architecture, epochs=6, seed=9)
+    return execute(spec, Inputs(), MemoryContext(tmp_path_factory.mktemp("other"))).outputs[0].path
+
+
+@pytest.mark.parametrize("target", ["next", "random"])
+def test_untransferable_perturbations_fool_the_source_and_spare_the_ensemble(
+    model_path: Path, other_path: Path, tmp_path: Path, target: str
+) -> None:
+    ball = {"epsilon": 1.0, "steps": 40}
+    models = Inputs(models={"@m": model_path, "@other": other_path})
+    figures = {}
+    for name, how in {
+        "alone": DeterministicTargetConstruction.model_validate(ball),
+        "spared": UntransferableConstruction.model_validate(ball | {"ensemble": ["@other"], "target": target}),
+    }.items():
+        spec = SynthesizeSpec(construction=how, dataset=SOME, model=ModelRef(name="@m"))
+        result = execute(spec, models, MemoryContext(tmp_path / name))
+        made = load_dataset(result.outputs[0].path).train
+        other = load_model(other_path)
+        with torch.no_grad():
+            right = (other(made.pixels).argmax(1) == made.columns["original_label"]).double().mean().item()
+        figures[name] = {"right": right, **result.figures}
+        assert (made.columns["norm"] <= 1.0 + 1e-6).all()
+        assert torch.equal(made.labels, made.columns["target"])
+    assert figures["spared"]["right"] == pytest.approx(figures["spared"]["ensemble_right"])
+    assert figures["spared"]["right"] > 0.9
+    assert figures["spared"]["right"] > figures["alone"]["right"] + 0.1
+    assert figures["spared"]["success_where_changed"] > 0.6
+    assert "ensemble_right" not in figures["alone"]
+
+
+def test_errors_are_what_the_source_misreads_unchanged(model_path: Path, sources: Images, tmp_path: Path) -> None:
+    weak = TrainSpec(
+        dataset=SOME,
+        architecture=ArchitectureRef(name="convnet", options={"widths": (8, 16, 32), "strides": (1, 2, 1)}),
+        epochs=2,
+        select="last",
+    )
+    path = execute(weak, Inputs(), MemoryContext(tmp_path / "weak")).outputs[0].path
+    made, result = construct(ErrorsConstruction(), path, tmp_path / "errors")
+    with torch.no_grad():
+        read = load_model(path)(sources.batch(slice(None))).argmax(1)
+    wrong = (read != sources.labels).nonzero().squeeze(1)
+    assert 0 < len(wrong) < 400
+    assert torch.equal(made.columns["source_index"], wrong)
+    assert torch.equal(made.pixels, sources.batch(wrong))
+    assert torch.equal(made.labels, read[wrong])
+    assert (made.labels != made.columns["original_label"]).all()
+    assert result.figures["errors"] == len(wrong) / 400
+    assert result.figures["of_images"] == 400
+
+
+def test_test_images_can_be_perturbed_to_be_read_by_others(model_path: Path, digits: Splits, tmp_path: Path) -> None:
+    how = DeterministicTargetConstruction(epsilon=1.0, steps=10)
+    spec = SynthesizeSpec(construction=how, dataset=DatasetRef(name="digits"), model=ModelRef(name="@m"), split="test")
+    result = execute(spec, Inputs(models={"@m": model_path}), MemoryContext(tmp_path))
+    made = load_dataset(result.outputs[0].path).train
+    assert torch.equal(made.columns["original_label"], digits.test.labels)
+    assert float((made.pixels - digits.test.batch(slice(None))).flatten(1).norm(dim=1).max()) <= 1.0 + 1e-5

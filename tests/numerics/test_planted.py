@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.context import Inputs
+from core.context import Inputs, MemoryContext, StoredDataset
 from core.datasets.planted import CLASSES, SIZE, PlantedOptions
-from core.images import Splits, open_dataset
+from core.images import Images, Splits, open_dataset, save_dataset
 from core.planted import FREQUENCIES, cue_conflict, paint, pattern_radius, planted, read_pattern, read_shape
+from core.run import execute
 from core.seeding import generator
-from sieve.specs import DatasetRef
+from sieve.specs import ArchitectureRef, DatasetRef, DecodeSpec, ModelRef, TrainSpec
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,24 @@ def test_the_seed_of_the_data_is_an_option(splits: Splits) -> None:
     assert torch.equal(again.train.pixels, splits.train.pixels)
     assert not torch.equal(other.train.pixels, splits.train.pixels)
     assert not torch.equal(again.train.pixels[:1000], again.test.pixels)
+
+
+def test_decoding_a_dataset_and_a_model(tmp_path: Path) -> None:
+    """A dataset with the patterns of the next class, and a model: what a decoding says of them."""
+    options = PlantedOptions(train_images=400, test_images=100)
+    ref = DatasetRef(name="planted", options={"train_images": 400, "test_images": 100})
+    source = planted(options).train
+    moved = paint(source.labels, (source.labels + 1) % 4, options, generator(5, "moved"))
+    columns = {"source_index": torch.arange(400), "original_label": source.labels}
+    save_dataset(tmp_path / "d", Images(moved, (source.labels + 1) % 4, columns), CLASSES)
+    training = TrainSpec(dataset=ref, architecture=ArchitectureRef(name="convnet"), epochs=2, select="last")
+    model = execute(training, Inputs(), MemoryContext(tmp_path / "model")).outputs[0].path
+    inputs = Inputs({"@d": StoredDataset(tmp_path / "d")}, {"@m": model})
+    spec = DecodeSpec(dataset=ref, constructed=(DatasetRef(name="@d"),), models=(ModelRef(name="@m"),), images=200)
+    found = execute(spec, inputs, MemoryContext(tmp_path)).figures
+    assert found["source"]["pattern"] > 0.98
+    (made,) = found["constructed"]
+    assert made["pattern"] > 0.98, "the stored label is the pattern's"
+    assert made["shape"] < 0.1
+    (followed,) = found["models"]
+    assert 0 <= followed["shape"] + followed["pattern"] <= 1

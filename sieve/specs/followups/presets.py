@@ -1,0 +1,125 @@
+"""Presets of the follow-up studies, by kind and name: what the main study's presets hold, and what each adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sieve.specs.presets import PRESETS
+
+Values = dict[str, Any]
+
+_COMMON = ("dataset", "architecture", "training")
+
+
+def _of_main(preset: str, *fields: str, **more: Any) -> Values:
+    """Some fields of a preset of the main study, and further ones. Of `planted` half of the images."""
+    main = PRESETS[preset]
+    values = {field: main[field] for field in (*_COMMON, *fields)} | more
+    return values | ({"dataset": {"name": "planted", "options": {"train_images": 2000}}} if preset == "planted" else {})
+
+
+def _target_training(preset: str) -> Any:
+    main = PRESETS[preset]
+    return main.get("deterministic_target_training", main["training"])
+
+
+def _convnet(*widths: int, strides: tuple[int, ...] = ()) -> Values:
+    return {"name": "convnet", "options": {"widths": list(widths)} | ({"strides": list(strides)} if strides else {})}
+
+
+def _resnet(depth: int, width: int) -> Values:
+    return {"name": "resnet", "options": {"depth": depth, "width": width}}
+
+
+_FIVE: dict[str, list[Values]] = {
+    "digits": [
+        _convnet(8, 16, 32, strides=(1, 2, 1)),
+        _convnet(32, 32),
+        _convnet(8, 8, 8, 8, 16),
+        _convnet(64),
+        _resnet(10, 8),
+    ],
+    "planted": [
+        _convnet(16, 32, 32, 64, strides=(1, 2, 2, 1)),
+        _convnet(32, 64),
+        _convnet(8, 16, 16, 16, 32),
+        _convnet(64, 32),
+        _resnet(10, 8),
+    ],
+}
+
+_JUST_BUGS: dict[str, Values] = {
+    "digits": {"norm": "l2", "epsilon": 1.25},
+    "planted": {"norm": "l2", "epsilon": 0.25},
+}
+
+FOLLOWUP_PRESETS: dict[str, dict[str, Values]] = {
+    "transfer": {
+        name: _of_main(name, "deterministic_target", target_training=_target_training(name), architectures=_FIVE[name])
+        for name in ("digits", "planted")
+    },
+    "leakage": {
+        name: _of_main(
+            name,
+            "adversarial_training",
+            "random_target",
+            "deterministic_target",
+            linear=linear,
+            target_training=_target_training(name),
+        )
+        for name, linear in (("digits", {"epsilon": 0.5}), ("planted", {"epsilon": 0.25}))
+    },
+    "just_bugs": {
+        name: _of_main(name, target_training=_target_training(name), construction=_JUST_BUGS[name], trainings=2)
+        for name in ("digits", "planted")
+    },
+    "wrong_labels": {
+        name: _of_main(name, source_training=PRESETS[name]["training"] | source, trainings=2)
+        for name, source in (
+            ("digits", {"epochs": 2, "learning_rate": 0.02, "schedule": {"name": "constant"}, "select": "last"}),
+            ("planted", {"epochs": 1, "learning_rate": 0.01, "schedule": {"name": "constant"}, "select": "last"}),
+        )
+    },
+    "planted_truth": {
+        "planted": _of_main(
+            "planted", "adversarial_training", "robust", "random_target", target_training=_target_training("planted")
+        ),
+    },
+    "not_real": {
+        name: _of_main(name, "adversarial_training", "robust", pretraining=pretraining)
+        for name, pretraining in (("digits", {"epochs": 80}), ("planted", {"epochs": 20}))
+    },
+    "sign_flips": {
+        name: _of_main(
+            name,
+            "adversarial_training",
+            "robust",
+            "random_target",
+            epsilons=epsilons,
+            noise=noise,
+            target_training=_target_training(name),
+        )
+        for name, epsilons, noise in (
+            ("digits", [0.1, 0.25, 0.5, 1.0], [0.03, 0.06, 0.12, 0.25]),
+            ("planted", [0.05, 0.1, 0.25, 0.5], [0.01, 0.02, 0.05, 0.1]),
+        )
+    },
+    "gaussian": {
+        "paper": {},
+        "three": {
+            "mean": [1.0, 2.0, -1.0],
+            "covariances": [
+                [[1.0, 0.5, 0.2], [0.5, 2.0, -0.3], [0.2, -0.3, 0.7]],
+                [[4.0, 1.9, 0.0], [1.9, 1.0, 0.0], [0.0, 0.0, 0.1]],
+                [[0.3, -0.1, 0.05], [-0.1, 0.2, 0.1], [0.05, 0.1, 0.5]],
+            ],
+        },
+    },
+}
+
+FOLLOWUP_SUMMARIES: dict[str, str] = {
+    "digits": "scikit-learn's 8x8 handwritten digits",
+    "planted": "a dataset whose robust and non-robust features were planted in it",
+    "paper": "two dimensions, drawn as in the paper's figure 4",
+    "three": "three dimensions, three covariances",
+}
