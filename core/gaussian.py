@@ -176,7 +176,8 @@ def closed_form(covariance: Tensor, epsilon: float) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
 
     def solution(multiplier: float) -> Tensor:
-        return values / 2 + 1 / multiplier + (values / multiplier + values.square() / 4).sqrt()
+        robust: Tensor = values / 2 + 1 / multiplier + (values / multiplier + values.square() / 4).sqrt()
+        return robust
 
     low, high = -60.0, 60.0  # of log lambda; the trace falls as lambda rises
     for _ in range(200):
@@ -184,7 +185,8 @@ def closed_form(covariance: Tensor, epsilon: float) -> Tensor:
         multiplier = math.exp(middle)
         moved = float((values / (multiplier * solution(multiplier) - 1).square()).sum())
         low, high = (middle, high) if moved > epsilon**2 else (low, middle)
-    return vectors @ torch.diag(solution(math.exp(low))) @ vectors.T
+    robust: Tensor = vectors @ torch.diag(solution(math.exp(low))) @ vectors.T
+    return robust
 
 
 def pointwise_closed_form(variance: float, epsilon: float) -> float:

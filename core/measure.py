@@ -129,7 +129,7 @@ def difference(what: str, first: Measure, second: Measure) -> Measure:
     return Measure(what, mean, mean - below, mean + above, "newcombe", values=rows, **common)
 
 
-def correlation(what: str, x: Sequence[float], y: Sequence[float], **counts: int) -> Measure:
+def correlation(what: str, x: Sequence[float], y: Sequence[float], **counts: Any) -> Measure:
     """Pearson's correlation of n pairs, with Fisher's interval: n of at least 4, else it is all of [-1, 1].
 
     A series without any spread correlates with nothing: 0, with the whole interval.

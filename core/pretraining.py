@@ -124,7 +124,8 @@ def view(x: Tensor, spec: PretrainSpec, draws: torch.Generator) -> Tensor:
     seen = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
     middle = seen.mean(dim=(1, 2, 3), keepdim=True)
     gain, offset = (1 + spec.tone * contrast)[:, None, None, None], (spec.tone / 2 * brightness)[:, None, None, None]
-    return (middle + gain * (seen - middle) + offset).clamp(0, 1)
+    toned: Tensor = (middle + gain * (seen - middle) + offset).clamp(0, 1)
+    return toned
 
 
 def _fresh(spec: PretrainSpec, shape: tuple[int, int, int], classes: int, mean: Tensor, std: Tensor) -> Projected:

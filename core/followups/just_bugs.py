@@ -11,7 +11,13 @@ from core.followups.graph import Found, Graph, SeedGraph
 from core.kinds import train
 from core.measure import Measure, rate
 from core.planning import dataset_card
-from sieve.specs import DeterministicTargetConstruction, JustBugsSpec, TrainSpec, UntransferableConstruction
+from sieve.specs import (
+    Construction,
+    DeterministicTargetConstruction,
+    JustBugsSpec,
+    TrainSpec,
+    UntransferableConstruction,
+)
 
 SOURCE = "Nakkiran, Distill 2019, 10.23915/distill.00019.5"
 PUBLISHED = (
@@ -38,7 +44,7 @@ def expand(spec: JustBugsSpec) -> list[Node]:
         source = jobs.train("source", spec.training)
         ensemble = tuple(jobs.train(f"ensemble{at}", spec.training) for at in range(spec.ensemble))
         held_out = [jobs.train(f"held_out{at}", spec.training) for at in range(spec.held_out)]
-        how = {
+        how: dict[str, Construction] = {
             "bugs": UntransferableConstruction(ensemble=ensemble, **ball),
             "D_det": DeterministicTargetConstruction(**ball),
         }

@@ -12,6 +12,7 @@ from core.kinds import train
 from core.measure import Measure, computed, rate
 from core.planning import dataset_card
 from sieve.specs import LeakageSpec, TrainSpec
+from sieve.specs.probe import Features
 
 SOURCE = "Goh, Distill 2019, 10.23915/distill.00019.2"
 PUBLISHED = (
@@ -40,7 +41,8 @@ def expand(spec: LeakageSpec) -> list[Node]:
         fixed = jobs.synthesize("D_det", spec.deterministic_target, source)
         jobs.evaluate("D", source)
         jobs.evaluate("D_adv", robust, readings=[random, fixed])
-        for variant, features in zip(VARIANTS, (spec.linear, spec.deep_features(robust.name)), strict=True):
+        both: dict[str, Features] = {"linear": spec.linear, "deep": spec.deep_features(robust.name)}
+        for variant, features in both.items():
             jobs.probe(f"{variant}/D_rand", features, random)
             jobs.probe(f"{variant}/D_rand_permuted", features, random, permute_labels=True)
             jobs.probe(f"{variant}/D_det", features, fixed)

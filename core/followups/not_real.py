@@ -80,14 +80,14 @@ def expand(spec: NotRealSpec) -> list[Node]:
         for row, model in judged.items():
             for name, recipe in recipes(spec).items():
                 jobs.evaluate(f"{row}/{name}", model, recipe=recipe)
-        recipe = {name: getattr(spec.pretraining, name) for name in type(spec.pretraining).model_fields}
+        pretraining = {name: getattr(spec.pretraining, name) for name in type(spec.pretraining).model_fields}
         for row in ENCODED:
             dataset = made.get(row, spec.dataset)
             without_labels = PretrainSpec(
                 dataset=dataset,
                 architecture=spec.architecture,
                 seed=training_seed(seed, f"encoder {row}"),
-                **recipe,
+                **pretraining,
             )
             encoder = ModelRef(name=graph.add(f"{seed}/pretrain/{row}", without_labels))
             jobs.probe(row, PenultimateFeatures(model=encoder), made.get(row))
