@@ -14,13 +14,13 @@ class PretrainRecipe(Spec):
 
     epochs: int = Field(default=60, ge=1, le=10_000)
     """Passes over the training images."""
-    batch_size: int = Field(default=256, ge=4, le=65_536)
+    batch_size: int = Field(default=128, ge=4, le=65_536)
     """Images in a batch; each is seen in two views, and told from all others."""
-    learning_rate: float = Field(default=0.2, gt=0, le=100)
+    learning_rate: float = Field(default=1.0, gt=0, le=100)
     """Peak of a one-cycle schedule."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-4, ge=0, le=1)
-    temperature: float = Field(default=0.2, gt=0, le=10)
+    temperature: float = Field(default=0.5, gt=0, le=10)
     """Of the contrastive loss."""
     projection: int = Field(default=64, ge=2, le=4096)
     """Width of the projection head, which is thrown away afterwards."""

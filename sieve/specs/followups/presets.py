@@ -87,7 +87,7 @@ FOLLOWUP_PRESETS: dict[str, dict[str, Values]] = {
     },
     "not_real": {
         name: _of_main(name, "adversarial_training", "robust", pretraining=pretraining)
-        for name, pretraining in (("digits", {"epochs": 80}), ("planted", {"epochs": 20}))
+        for name, pretraining in (("digits", {"epochs": 60}), ("planted", {"epochs": 30}))
     },
     "sign_flips": {
         name: _of_main(
