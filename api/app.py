@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 import sieve
-from api import problems, submission
-from api.limits import BodyLimit
+from api import document, problems, submission
+from api.courier import Courier
+from api.limits import BodyLimit, Rates
 from api.observed import Observed, Watched
 from api.pages import PAGES
 from api.routes import (
@@ -20,16 +19,20 @@ from api.routes import (
     artifacts,
     catalogue,
     datasets,
+    docs,
     exports,
     jobs,
     lab,
+    links,
     models,
     queue,
     results,
     service,
     slots,
     uploads,
+    webhooks,
 )
+from api.safety import SafeHeaders
 from core.planning import submittable_kinds
 from store.blobs import blob_store
 from store.database import Database
@@ -38,24 +41,24 @@ from store.settings import settings as settings_of_process
 from store.wakeups import Bell
 
 LARGEST_BODY = 1 << 20
+LONGEST_STATEMENT = 30.0
+"""Seconds."""
 AT_ONCE = 16
 """Requests that hold a connection from their first statement to their commit: some less than the pool has."""
-_REF = "#/components/schemas/{model}"
-_PROBLEM = {
-    "description": "Problem (RFC 9457)",
-    "content": {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemDocument")}}},
-}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service. Connects to nothing before the first request."""
     settings = settings or settings_of_process()
     submission.check_kinds(submittable_kinds())
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, statement_seconds=LONGEST_STATEMENT)
+    courier = Courier(database, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        courier.start()
         yield
+        courier.stop()
         database.dispose()
 
     app = FastAPI(
@@ -63,37 +66,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=sieve.__version__,
         description="Separate the robust from the non-robust features of an image dataset.",
         lifespan=lifespan,
-        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+        docs_url=None,  # `api.routes.docs` serves them without help from outside
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # stable, and pleasant in generated clients
     )
     app.state.observed = Observed(database, settings.home)
     app.add_middleware(BodyLimit, largest=LARGEST_BODY, piece=uploads.LARGEST_PIECE)
+    app.add_middleware(SafeHeaders)
     app.add_middleware(Watched, observed=app.state.observed)
     app.state.settings = settings
     app.state.database = database
+    app.state.rates = Rates(settings.requests_per_second)
     app.state.turns = anyio.Semaphore(AT_ONCE)
     app.state.blobs = blob_store(settings)
     app.state.bell = Bell(settings.redis_url)
     problems.install(app)
-    made = (results, artifacts, datasets, exports, uploads, models)
-    for module in (jobs, *made, catalogue, queue, slots, accounts, service, lab):
+    made = (results, artifacts, datasets, exports, uploads, models, links)
+    for module in (jobs, *made, catalogue, queue, slots, accounts, webhooks, service, lab, docs):
         app.include_router(module.router)
     for router in PAGES:
         app.include_router(router)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document.of(app)  # type: ignore[method-assign]
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with the problem and the bodies of `POST /v1/jobs` put in."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        body, definitions = submission.submission_schemas(_REF)
-        schemas = document["components"]["schemas"]
-        schemas |= definitions
-        schemas |= problems.problem_schemas(_REF)
-        document["paths"]["/v1/jobs"]["post"]["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": body}},
-        }
-        app.openapi_schema = document
-    return app.openapi_schema

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
@@ -13,6 +14,14 @@ from starlette.types import Receive, Scope, Send
 from api.problems import Problem, respond
 from store.blobs import BlobStore
 
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file", "content": _BYTES},
+    206: {"description": "The part that `Range` asks for", "content": _BYTES},
+    304: {"description": "It is what `If-None-Match` names"},
+    416: {"description": "The file has no such range"},
+}
+"""What a download answers with, for the API's document."""
 _ONE = r"[ \t]*(\d{1,18}-\d{0,18}|-\d{1,18})[ \t]*"
 _RANGES = re.compile(rf"bytes={_ONE}(,{_ONE})*")
 

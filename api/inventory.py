@@ -41,6 +41,7 @@ def _stored_dataset(row: tables.Dataset, file: tables.Artifact | None) -> schema
         size=file.size if file else None,
         created_at=row.created_at,
         download=f"/v1/datasets/{row.id}/download?format=safetensors" if file else None,
+        shared=row.shared or row.folder is not None,
     )
 
 
@@ -59,6 +60,7 @@ def models(session: Session, rows: Sequence[tables.Model]) -> dict[str, schemas.
             size=files[row.artifact_id].size,
             created_at=row.created_at,
             weights=f"/v1/models/{row.id}/weights",
+            shared=row.shared,
         )
         for row in rows
     }

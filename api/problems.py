@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from api.pointers import FieldError, field_errors
 from core.errors import SpecRefused
 from store.blobs import StorageFailed
-from store.errors import Conflict, IdempotencyConflict, NotFound
+from store.errors import Conflict, IdempotencyConflict, IdempotencyInFlight, NotFound
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -94,7 +94,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Conflict)
     def _(_: Request, error: Conflict) -> JSONResponse:
         status = 422 if isinstance(error, IdempotencyConflict) else 409
-        return respond(Problem(status, error.code, str(error)))
+        soon = {"Retry-After": "1"} if isinstance(error, IdempotencyInFlight) else None
+        return respond(Problem(status, error.code, str(error), headers=soon))
 
     @app.exception_handler(DataError)
     def _(_: Request, __: DataError) -> JSONResponse:
@@ -123,7 +124,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _(_: Request, error: HTTPException) -> JSONResponse:
-        names = {405: "method_not_allowed", 413: "body_too_large", 404: "not_found"}
+        names = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "body_too_large"}
         code = names.get(error.status_code, "bad_request")
         return respond(Problem(error.status_code, code, str(error.detail), headers=error.headers))
 

@@ -104,6 +104,8 @@ class JobRow(Schema):
     attention: str | None
     """Why somebody should have a look at it, such as that it makes no progress."""
     owner: str
+    shared: bool
+    """May everybody in the lab look at it, and use what it makes?"""
     study: str | None
     """The study that this job is part of."""
     node: str | None
@@ -205,6 +207,8 @@ class Dataset(Schema):
     """JSON schema of a built-in dataset's options."""
     download: str | None = None
     """Where its file is; only of what a job made."""
+    shared: bool = True
+    """May everybody in the lab use it?"""
 
 
 class Upload(Schema):
@@ -254,6 +258,8 @@ class Model(Schema):
     created_at: datetime
     weights: str
     """Where its file is."""
+    shared: bool
+    """May everybody in the lab use it?"""
 
 
 class MadeModel(Model):
@@ -376,6 +382,8 @@ class Key(Schema):
     id: str
     name: str
     prefix: str
+    """What it begins with, after `sieve_`."""
+    scopes: list[Literal["read", "submit", "admin"]]
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -386,6 +394,66 @@ class NewKey(Schema):
 
     key: str
     """Shown this once."""
+
+
+class MadeKey(Key):
+    """A key that was just made, with its secret."""
+
+    key: str
+    """Shown this once."""
+
+
+class Me(User):
+    """Who asks, and with which key."""
+
+    key: Key
+
+
+class Link(Schema):
+    """A download that needs no key, for a while."""
+
+    url: str
+    """Of this one file. Whoever has it can download until it expires, or until the key that it was made with ends."""
+    expires_at: datetime
+
+
+class Webhook(Schema):
+    """An address that is told of your jobs."""
+
+    id: str
+    url: str
+    events: list[str]
+    description: str
+    created_at: datetime
+    failing_since: datetime | None
+    """When the first of an unbroken row of failures was; null where the last delivery arrived."""
+    disabled_at: datetime | None
+    """Nothing is sent since then."""
+    disabled_why: str | None
+
+
+class NewWebhook(Webhook):
+    """A webhook that was just made, with its secret."""
+
+    secret: str
+    """What deliveries are signed with (https://www.standardwebhooks.com). Shown this once."""
+
+
+class Delivery(Schema):
+    """Something that a webhook is told, or was."""
+
+    id: str
+    """Also the header `webhook-id`: the same however often it is sent."""
+    type: str
+    created_at: datetime
+    attempts: int
+    next_at: datetime | None
+    """When it is tried next; null once it has arrived or was given up."""
+    delivered_at: datetime | None
+    status: int | None
+    """Of the last answer."""
+    error: str | None
+    """Why the last attempt failed."""
 
 
 class Status(Schema):

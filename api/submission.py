@@ -18,6 +18,7 @@ from core.planning import submittable_kinds
 from sieve.specs import Spec
 
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Labels = Annotated[dict[Annotated[Text, Field(min_length=1)], Text], Field(max_length=32)]
 Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 
 
@@ -26,7 +27,7 @@ class Envelope(Spec):
 
     name: Text = ""
     """For people; need not be unique."""
-    labels: dict[Annotated[Text, Field(min_length=1)], Text] = Field(default_factory=dict, max_length=32)
+    labels: Labels = Field(default_factory=dict)
     """Words to find jobs by, such as `{"paper": "table-2"}`."""
     priority: int = Field(default=0, ge=-1, le=1)
     """-1 low, 0 normal, 1 high. Low may be paused for a short job of high priority; high counts double in the share."""

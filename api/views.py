@@ -64,6 +64,7 @@ def _row(row: tables.Job, owner: str, parts: Sequence[Part]) -> dict[str, Any]:
         "priority": row.priority,
         "attention": row.attention,
         "owner": owner,
+        "shared": row.shared,
         "study": row.study_id,
         "node": row.node,
         "shard_of": row.shard_of,

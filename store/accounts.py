@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Collection
+from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from store.errors import Conflict, NotFound
@@ -15,6 +17,10 @@ from store.ids import new_id
 from store.tables import Account, ApiKey, User
 
 Role = Literal["admin", "member"]
+Scope = Literal["read", "submit", "admin"]
+"""What a key may be used for. `read`: look and download. `submit`: submit jobs and change what is one's own. `admin`:
+keys and webhooks, and, where its user is an admin, the lab."""
+SCOPES: tuple[Scope, ...] = ("read", "submit", "admin")
 
 
 def create_user(session: Session, name: str, role: Role) -> User:
@@ -43,30 +49,60 @@ def users(session: Session) -> list[User]:
     return list(session.scalars(select(User).order_by(User.name)))
 
 
-def create_key(session: Session, user: User, name: str = "") -> str:
+def create_key(
+    session: Session,
+    user: User,
+    name: str = "",
+    *,
+    scopes: Collection[Scope] = SCOPES,
+    expires_at: datetime | None = None,
+) -> str:
     """A new key, with 256 random bits. This is the only time it is seen whole."""
+    return new_key(session, user, name, scopes=scopes, expires_at=expires_at)[1]
+
+
+def new_key(
+    session: Session, user: User, name: str, *, scopes: Collection[Scope], expires_at: datetime | None
+) -> tuple[ApiKey, str]:
+    """As `create_key`, with its row."""
     prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    session.add(ApiKey(id=new_id("key"), user_id=user.id, prefix=prefix, secret_hash=_hash(secret), name=name))
+    row = ApiKey(
+        id=new_id("key"),
+        user_id=user.id,
+        prefix=prefix,
+        secret_hash=_hash(secret),
+        name=name,
+        scopes=[scope for scope in SCOPES if scope in scopes],
+        expires_at=expires_at,
+    )
+    session.add(row)
     session.flush()
-    return f"sieve_{prefix}_{secret}"
+    return row, f"sieve_{prefix}_{secret}"
 
 
 def authenticate(session: Session, key: str) -> User | None:
-    """Whose key this is; None where it is nobody's, revoked or expired. Compares in constant time."""
+    """Whose key this is; None where it is nobody's, revoked or expired."""
+    found = bearer(session, key)
+    return None if found is None else found.user
+
+
+def bearer(session: Session, key: str) -> ApiKey | None:
+    """The key that somebody shows; None where it is none, revoked or expired. Compares in constant time."""
     scheme, _, rest = key.partition("_")
     prefix, _, secret = rest.partition("_")
-    found = session.execute(
-        select(ApiKey.secret_hash, User)
-        .join(User, User.id == ApiKey.user_id)
-        .where(
-            ApiKey.prefix == prefix.replace("\0", ""),
-            ApiKey.revoked_at.is_(None),
-            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
-        )
-    ).one_or_none()
+    found = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix.replace("\0", ""), _good()))
     expected = found.secret_hash if found else _hash("")
     same = hmac.compare_digest(expected, _hash(secret))
-    return found.User if found and same and scheme == "sieve" else None
+    return found if found and same and scheme == "sieve" else None
+
+
+def key(session: Session, key_id: str) -> ApiKey | None:
+    """The key with this id, where it is neither revoked nor expired."""
+    return session.scalar(select(ApiKey).where(ApiKey.id == key_id, _good()))
+
+
+def _good() -> ColumnElement[bool]:
+    return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
 
 
 def keys(session: Session, user: User) -> list[ApiKey]:

@@ -52,7 +52,7 @@ def publish(session: Session, job: Job, files: Iterable[StoredFile]) -> None:
     rows = [Artifact(id=new_id("art"), job_id=job.id, **asdict(file)) for file in files]
     session.add_all(rows)
     session.flush()
-    common = {"owner_id": job.owner_id, "job_id": job.id}
+    common = {"owner_id": job.owner_id, "job_id": job.id, "shared": job.shared}
     for what, card in (job.produces or {}).items():
         (made,) = [row.id for row in rows if row.role == what]
         if what == "dataset":

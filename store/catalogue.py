@@ -69,6 +69,11 @@ def visible_to(viewer: User, owner_id: Any) -> ColumnElement[bool]:
     return true() if viewer.role == "admin" else owner_id == viewer.id
 
 
+def open_to(viewer: User, table: type[Job | Dataset | Model]) -> ColumnElement[bool]:
+    """The rows that a viewer may look at and use: also what others share with the lab."""
+    return or_(visible_to(viewer, table.owner_id), table.shared)
+
+
 class DatabaseCatalogue:
     """`core.cards.Catalogue`, answered from the registry and the database as one user sees it."""
 
@@ -100,7 +105,7 @@ class DatabaseCatalogue:
         """The card of a model."""
         if ref.name.startswith("job_"):
             return model_card(self._made_by(ref, "model"))
-        mine = visible_to(self._viewer, Model.owner_id)
+        mine = open_to(self._viewer, Model)
         found = self._session.scalar(_kept(select(Model).where(Model.id == ref.name, mine)))
         if found is None:
             raise UnknownName("/name", "model", ref.name, ())
@@ -121,7 +126,7 @@ class DatabaseCatalogue:
         Raises:
             SpecRefused: it does not exist for this viewer, or ended otherwise.
         """
-        job = self._session.scalar(select(Job).where(Job.id == ref.name, visible_to(self._viewer, Job.owner_id)))
+        job = self._session.scalar(select(Job).where(Job.id == ref.name, open_to(self._viewer, Job)))
         if job is None:
             raise UnknownName("/name", "job", ref.name, ())
         if job.state in TERMINAL and job.state != State.SUCCEEDED:
@@ -140,7 +145,7 @@ class DatabaseCatalogue:
         return card
 
     def _stored(self, ref: DatasetRef) -> Dataset:
-        mine = or_(Dataset.folder.is_not(None), visible_to(self._viewer, Dataset.owner_id))
+        mine = _usable(self._viewer)
         named = or_(Dataset.id == ref.name, Dataset.name == ref.name)
         found = self._session.scalar(_kept(select(Dataset).where(named, mine)))
         if found is None:
@@ -182,7 +187,7 @@ def datasets(session: Session, viewer: User, *, before: str | None = None, limit
 
 def models(session: Session, viewer: User, *, before: str | None = None, limit: int = 50) -> list[Model]:
     """Models that the viewer may use, newest first."""
-    return _page(session, Model, visible_to(viewer, Model.owner_id), before, limit)
+    return _page(session, Model, open_to(viewer, Model), before, limit)
 
 
 def get_dataset(session: Session, viewer: User, dataset_id: str) -> Dataset:
@@ -196,14 +201,14 @@ def get_dataset(session: Session, viewer: User, dataset_id: str) -> Dataset:
 
 def get_model(session: Session, viewer: User, model_id: str) -> Model:
     """One model. Raises `NotFound`."""
-    found = session.scalar(select(Model).where(Model.id == model_id, visible_to(viewer, Model.owner_id)))
+    found = session.scalar(select(Model).where(Model.id == model_id, open_to(viewer, Model)))
     if found is None:
         raise NotFound("model", model_id)
     return found
 
 
 def _usable(viewer: User) -> ColumnElement[bool]:
-    return or_(Dataset.folder.is_not(None), visible_to(viewer, Dataset.owner_id))
+    return or_(Dataset.folder.is_not(None), open_to(viewer, Dataset))
 
 
 def _page(

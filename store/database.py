@@ -13,15 +13,17 @@ from sqlalchemy.orm import Session
 class Database:
     """PostgreSQL, reached through a pool of connections."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        """`url` as SQLAlchemy takes it: postgresql+psycopg://user:password@host/name."""
+    def __init__(self, url: str, *, pool_size: int = 10, statement_seconds: float | None = None) -> None:
+        """`url` as SQLAlchemy takes it: postgresql+psycopg://user:password@host/name. With `statement_seconds`, a
+        statement that takes longer is given up."""
         self.url = url
+        self._statement_seconds = statement_seconds
         # A server that cannot be reached is noticed within a lease, and so is one that went away without a word.
         patience = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5}
         self.engine = create_engine(
             url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, connect_args=patience
         )
-        event.listen(self.engine, "connect", _bound)
+        event.listen(self.engine, "connect", self._bound)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -44,9 +46,9 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
-
-def _bound(connection: Any, _record: object) -> None:
-    """Nobody who stops in the middle of a transaction, or waits for a lock, holds up the others for long."""
-    with connection.cursor() as cursor:
-        cursor.execute("set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '15s'")
-    connection.commit()
+    def _bound(self, connection: Any, _record: object) -> None:
+        """Nobody who stops in the middle of a transaction, or waits for a lock, holds up the others for long."""
+        longest = f"; set statement_timeout = '{self._statement_seconds:g}s'" if self._statement_seconds else ""
+        with connection.cursor() as cursor:
+            cursor.execute("set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '15s'" + longest)
+        connection.commit()

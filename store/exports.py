@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sieve.specs import ExportSpec, FormatName
-from store.catalogue import visible_to
+from store.catalogue import open_to
 from store.lifecycle import State
 from store.tables import Artifact, Dataset, Job, User
 
@@ -25,7 +25,7 @@ def export_job(session: Session, dataset: Dataset, form: FormatName, *, viewer: 
     of_dataset = Job.spec["dataset"]["name"].astext == dataset.id
     query = select(Job).where(Job.kind == "export", of_dataset, Job.spec == spec, Job.state.in_(_OF_USE))
     if viewer is not None:
-        query = query.where(visible_to(viewer, Job.owner_id))
+        query = query.where(open_to(viewer, Job))
     return session.scalar(query.order_by(Job.id.desc()).limit(1))
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -79,6 +79,14 @@ class Settings(BaseSettings):
     """What processes log: `auto` is text at a terminal, else JSON."""
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """Port of 127.0.0.1 on which a worker tells Prometheus its own figures; 0 for none. The API has `/metrics`."""
+    requests_per_second: float = Field(default=50, ge=0)
+    """How many requests a user may make over time, of one API process; ten seconds' worth may come at once. 0: any."""
+    signing_key: SecretStr | None = Field(default=None, min_length=32)
+    """What links to downloads and webhooks are signed with; the same for all API processes. Without it one is made, and
+    kept in the data folder as `signing.key`."""
+    webhook_allow: str = Field(default="", pattern=r"^[A-Za-z0-9.:/, _-]*$")
+    """Hosts (`hooks.lab.example`) and networks (`10.1.0.0/16`), with commas between, that webhooks may reach though
+    their addresses are private."""
     root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$")
     """Prefix that a proxy in front of the API takes off, such as /sieve."""
     trusted_proxies: str = "127.0.0.1"

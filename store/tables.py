@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Date, DateTime, Double, ForeignKey, Index, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from store.lifecycle import State
 
@@ -117,9 +117,12 @@ class ApiKey(Table):
     prefix: Mapped[str] = mapped_column(unique=True)
     secret_hash: Mapped[str]
     name: Mapped[str] = mapped_column(server_default="")
+    scopes: Mapped[list[str]] = mapped_column(server_default=text("""'["read", "submit", "admin"]'"""))
+    """What it may be used for, see `store.accounts.Scope`."""
     created_at: Mapped[datetime] = _created()
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
 
 
 class PageSession(Table):
@@ -152,6 +155,8 @@ class Job(Table):
     """How many shares its blocks were shared out in; 0 where it does all of them itself."""
     spec: Mapped[Json]
     labels: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    shared: Mapped[bool] = mapped_column(server_default=text("false"))
+    """May everybody in the lab look at it, and use what it makes?"""
     priority: Mapped[int] = mapped_column(server_default="0")
     """-1 low, 0 normal, 1 high, 2 moved to the front by an admin."""
     max_queue_seconds: Mapped[float | None]
@@ -227,6 +232,7 @@ class Job(Table):
         Index("jobs_of_owner", "owner_id", "id"),
         Index("jobs_in_state", "state", "kind", "id"),
         Index("jobs_of_owner_in_state", "owner_id", "state", "kind", "id"),
+        Index("jobs_shared", "id", postgresql_where=text("shared")),
         Index("jobs_in_no_study", "owner_id", "id", postgresql_where=text("study_id is null")),
         Index(
             "jobs_labelled",
@@ -322,6 +328,7 @@ class Dataset(Table):
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), unique=True)
     artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"))
     folder: Mapped[str | None]
+    shared: Mapped[bool] = mapped_column(server_default=text("false"))
     card: Mapped[Json]
     created_at: Mapped[datetime] = _created()
 
@@ -334,6 +341,7 @@ class Model(Table):
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), unique=True)
     artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id"))
+    shared: Mapped[bool] = mapped_column(server_default=text("false"))
     card: Mapped[Json]
     created_at: Mapped[datetime] = _created()
 
@@ -363,6 +371,44 @@ class IdempotencyKey(Table):
     body_sha256: Mapped[str]
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = _created()
+
+
+class Webhook(Table):
+    """An address that is told of a user's jobs. Its secret is not stored: it follows from the server's own."""
+
+    __tablename__ = "webhooks"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    url: Mapped[str]
+    events: Mapped[list[str]]
+    """Types of what it is told of, such as `job.failed`."""
+    description: Mapped[str] = mapped_column(server_default="")
+    failing_since: Mapped[datetime | None]
+    """When the first of an unbroken row of failed deliveries was made."""
+    disabled_at: Mapped[datetime | None]
+    disabled_why: Mapped[str | None]
+    created_at: Mapped[datetime] = _created()
+
+
+class Delivery(Table):
+    """The outbox of webhooks: written with the change that it tells of, sent afterwards, until it has arrived."""
+
+    __tablename__ = "deliveries"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
+    type: Mapped[str]
+    payload: Mapped[Json]
+    created_at: Mapped[datetime] = _created()
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    next_at: Mapped[datetime | None] = mapped_column(server_default=func.now())
+    """When it is tried next; null once it has arrived or was given up."""
+    delivered_at: Mapped[datetime | None]
+    status: Mapped[int | None]
+    """Of the last answer."""
+    error: Mapped[str | None]
+    """Why the last attempt failed."""
+
+    __table_args__ = (Index("deliveries_due", "next_at", postgresql_where=text("next_at is not null")),)
 
 
 class Worker(Table):

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import schemas
-from api.auth import Session, Viewer, admins_only
+from api.auth import Holder, KeyOfViewer, Session, Viewer, admins_only
 from api.submission import Text
 from store import accounts, tables
+from store.jobs import surroundings
 
 router = APIRouter(prefix="/v1", tags=["accounts"])
 
 UserName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$")]
 
 
-class NameOfKey(BaseModel):
+class NewKeyRequest(BaseModel):
     """A new key."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     name: Text = ""
     """To tell keys apart, such as `laptop`."""
+    scopes: Annotated[list[accounts.Scope], Field(min_length=1, max_length=3)] = list(accounts.SCOPES)
+    """`read`: look and download. `submit`: submit jobs and change what is yours. `admin`: keys and webhooks, and, where
+    you are an admin, the lab."""
+    expires_in_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] | None = None
+    """After this it is worthless; null for never."""
 
 
 class Person(BaseModel):
@@ -36,9 +43,9 @@ class Person(BaseModel):
 
 
 @router.get("/me")
-def show_me(viewer: Viewer) -> schemas.User:
-    """Whose key this is."""
-    return _user(viewer)
+def show_me(viewer: Viewer, key: KeyOfViewer) -> schemas.Me:
+    """Whose key this is, and what it may be used for."""
+    return schemas.Me(**_user(viewer).model_dump(), key=_key(key))
 
 
 @router.get("/keys")
@@ -48,13 +55,18 @@ def list_keys(session: Session, viewer: Viewer) -> schemas.Page[schemas.Key]:
 
 
 @router.post("/keys", status_code=201)
-def create_key(body: NameOfKey, session: Session, viewer: Viewer) -> schemas.NewKey:
+def create_key(body: NewKeyRequest, session: Session, viewer: Holder) -> schemas.MadeKey:
     """A new key of yours. It is shown this once."""
-    return schemas.NewKey(key=accounts.create_key(session, viewer, body.name))
+    expires_at = None
+    if body.expires_in_days is not None:
+        expires_at = surroundings.now(session) + timedelta(days=body.expires_in_days)
+    row, key = accounts.new_key(session, viewer, body.name, scopes=body.scopes, expires_at=expires_at)
+    session.refresh(row)
+    return schemas.MadeKey(**_key(row).model_dump(), key=key)
 
 
 @router.delete("/keys/{key_id}", status_code=204)
-def revoke_key(key_id: str, session: Session, viewer: Viewer) -> None:
+def revoke_key(key_id: str, session: Session, viewer: Holder) -> None:
     """Make one of your keys worthless."""
     accounts.revoke_key(session, viewer, key_id)
 
@@ -87,6 +99,7 @@ def _key(row: tables.ApiKey) -> schemas.Key:
         id=row.id,
         name=row.name,
         prefix=row.prefix,
+        scopes=row.scopes,
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

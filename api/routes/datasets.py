@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import inventory, paging, schemas
 from api.auth import Admin, BlobsOf, Session, Viewer
-from api.downloads import Download
+from api.downloads import ANSWERS, Download
+from api.links import Downloader
 from api.pointers import FieldError
 from api.problems import Problem, invalid
 from core.cards import DATASETS
@@ -18,8 +19,8 @@ from core.errors import DataUnavailable
 from formats.card import FORMATS
 from sieve.specs import FormatName
 from store import catalogue, exports
-from store.jobs import surroundings
-from store.tables import Artifact
+from store.jobs import amend, surroundings
+from store.tables import Artifact, Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -70,12 +71,28 @@ def show_dataset(dataset_id: str, session: Session, viewer: Viewer) -> schemas.M
     return schemas.MadeDataset(**made.model_dump(), provenance=inventory.provenance(session, row.job_id))
 
 
-@router.get("/{dataset_id}/download", response_class=Response)
+class Sharing(BaseModel):
+    """Who may use something."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    shared: bool
+    """May everybody in the lab use it?"""
+
+
+@router.patch("/{dataset_id}")
+def change_dataset(dataset_id: str, body: Sharing, session: Session, viewer: Viewer) -> schemas.Dataset:
+    """Share a dataset that a job of yours made with the lab, or no longer."""
+    row = amend.share_made(session, viewer, Dataset, dataset_id, shared=body.shared)
+    return inventory.stored_datasets(session, [row])[row.id]
+
+
+@router.get("/{dataset_id}/download", response_class=Response, responses=ANSWERS)
 @router.head("/{dataset_id}/download", response_class=Response, include_in_schema=False)
 def download_dataset(
     dataset_id: str,
     session: Session,
-    viewer: Viewer,
+    viewer: Downloader,
     blobs: BlobsOf,
     *,
     format: Annotated[FormatName, Query(description="See `/v1/formats`.")] = "safetensors",

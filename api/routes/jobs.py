@@ -12,15 +12,16 @@ from typing import Annotated, Any
 import anyio
 from fastapi import APIRouter, Body, Depends, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sqlalchemy.orm import Session as OrmSession
 
 from api import paging, plans, schemas, views
 from api.auth import BellOf, DatabaseOf, Session, Viewer, WaitingViewer, admins_only
 from api.pointers import FieldError
 from api.problems import invalid
-from api.submission import parse_submission
+from api.submission import Labels, Text, parse_submission
 from store import accounts, estimates, tables
-from store.jobs import delete, read, submit, wish
+from store.jobs import amend, delete, read, submit, wish
 from store.lifecycle import TERMINAL, State
 
 LONGEST_WAIT = 60.0
@@ -40,6 +41,18 @@ IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, description="The same key and body find the job that they made before."),
 ]
+
+
+class Changes(BaseModel):
+    """What changes of a job. What is not given stays."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    name: Text | None = None
+    labels: Labels | None = None
+    """In place of all that it has."""
+    shared: bool | None = None
+    """May everybody in the lab look at it, and use what it makes?"""
 
 
 @router.post(
@@ -91,6 +104,9 @@ def list_jobs(
     owner: Annotated[str | None, Query(description="Name of a user.")] = None,
     label: Annotated[str | None, Query(description="KEY=VALUE.")] = None,
     study: Annotated[str | None, Query(description="Jobs of this study; `none` for jobs that are in none.")] = None,
+    shared: Annotated[bool, Query(description="What anybody shares with the lab, instead of your own.")] = False,
+    created_after: Annotated[AwareDatetime | None, Query(description="At this time or later; with its zone.")] = None,
+    created_before: Annotated[AwareDatetime | None, Query(description="Before this time; with its zone.")] = None,
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> Response:
@@ -110,6 +126,9 @@ def list_jobs(
         label=_label(label),
         study=None if study == "none" else study,
         top_level=study == "none",
+        shared=shared,
+        created_after=created_after,
+        created_before=created_before,
         before=paging.decode(cursor),
         limit=limit + 1,
     )
@@ -145,10 +164,22 @@ async def show_job(
         await anyio.sleep(min(LOOK_SECONDS, max(until - time.monotonic(), 0)))
 
 
+@router.patch("/{job_id}")
+def change_job(job_id: str, body: Changes, session: Session, viewer: Viewer) -> schemas.Job:
+    """Give a job another name or other labels, or share it with the lab: a study with all its jobs, and all that they
+    made and will make."""
+    row = read.own(session, viewer, job_id)
+    amend.amend(session, row, name=body.name, labels=body.labels)
+    if body.shared is not None:
+        amend.share(session, row, shared=body.shared)
+    session.refresh(row)
+    return views.job(session, row)
+
+
 @router.delete("/{job_id}", status_code=204)
 def delete_job(job_id: str, session: Session, viewer: Viewer) -> None:
     """Forget an ended job and all that it made; of a study, all its jobs. Not while others need what it made."""
-    delete.delete_job(session, read.get(session, viewer, job_id))
+    delete.delete_job(session, read.own(session, viewer, job_id))
 
 
 @router.post("/{job_id}/cancel", dependencies=[rings])
@@ -184,7 +215,7 @@ def move_job_to_the_front(job_id: str, session: Session, viewer: Viewer) -> sche
 def _asked(
     session: OrmSession, viewer: tables.User, job_id: str, ask: Callable[[OrmSession, tables.Job], tables.Job]
 ) -> schemas.Job:
-    row = ask(session, read.get(session, viewer, job_id))
+    row = ask(session, read.own(session, viewer, job_id))
     session.refresh(row)
     return views.job(session, row)
 

@@ -6,8 +6,12 @@ from fastapi import APIRouter, Response
 
 from api import inventory, paging, schemas
 from api.auth import BlobsOf, Session, Viewer
-from api.downloads import Download
+from api.downloads import ANSWERS, Download
+from api.links import Downloader
+from api.routes.datasets import Sharing
 from store import catalogue
+from store.jobs import amend
+from store.tables import Model
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -30,9 +34,16 @@ def show_model(model_id: str, session: Session, viewer: Viewer) -> schemas.MadeM
     return schemas.MadeModel(**made.model_dump(), provenance=inventory.provenance(session, row.job_id))
 
 
-@router.get("/{model_id}/weights", response_class=Response)
+@router.patch("/{model_id}")
+def change_model(model_id: str, body: Sharing, session: Session, viewer: Viewer) -> schemas.Model:
+    """Share a model that a job of yours trained with the lab, or no longer."""
+    row = amend.share_made(session, viewer, Model, model_id, shared=body.shared)
+    return inventory.models(session, [row])[row.id]
+
+
+@router.get("/{model_id}/weights", response_class=Response, responses=ANSWERS)
 @router.head("/{model_id}/weights", response_class=Response, include_in_schema=False)
-def download_weights(model_id: str, session: Session, viewer: Viewer, blobs: BlobsOf) -> Response:
+def download_weights(model_id: str, session: Session, viewer: Downloader, blobs: BlobsOf) -> Response:
     """The weights, as safetensors."""
     row = catalogue.get_model(session, viewer, model_id)
     sha256 = inventory.models(session, [row])[row.id].sha256

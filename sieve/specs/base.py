@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 Norm = Literal["l2", "linf"]
 Precision = Literal["exact", "fast"]
@@ -34,6 +35,16 @@ class Reference(Spec):
     @classmethod
     def _from_string(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Of what is given: an object, or its name alone."""
+        whole = handler.resolve_ref_schema(handler(core_schema))
+        if handler.mode == "serialization":
+            return whole
+        name = dict(whole["properties"]["name"]) | {"title": "Name alone"}
+        described: dict[str, Any] = {key: whole[key] for key in ("title", "description") if key in whole}
+        return {**described, "anyOf": [name, whole | {"title": f"{whole.get('title', cls.__name__)} in full"}]}
 
     def __str__(self) -> str:
         return self.name

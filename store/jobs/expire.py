@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from store import events
+from store import events, outbox
 from store.jobs.transition import decide, move, settle
 from store.jobs.wish import end_study
 from store.lifecycle import State
@@ -51,6 +51,7 @@ def note_stalled(session: Session) -> int:
     for job in jobs:
         job.attention = f"no progress for {minutes:g} min"
         events.append(session, job, "attention", {"message": job.attention})
+        outbox.tell(session, job, "job.attention", code="no_progress", message=job.attention)
     return len(jobs)
 
 

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.orm import Session, defer
 
-from store.catalogue import visible_to
+from store.catalogue import open_to, visible_to
 from store.errors import NotFound
+from store.ids import least_id
 from store.lifecycle import State
 from store.tables import Artifact, Event, Job, User
 
 
 def get(session: Session, viewer: User, job_id: str) -> Job:
-    """One job. Raises `NotFound`."""
-    job = session.scalar(select(Job).where(Job.id == job_id, visible_to(viewer, Job.owner_id)))
+    """One job, to look at. Raises `NotFound`."""
+    return _one(session, job_id, open_to(viewer, Job))
+
+
+def own(session: Session, viewer: User, job_id: str) -> Job:
+    """One job, to change it: what others share is not meant. Raises `NotFound`."""
+    return _one(session, job_id, visible_to(viewer, Job.owner_id))
+
+
+def _one(session: Session, job_id: str, which: ColumnElement[bool]) -> Job:
+    job = session.scalar(select(Job).where(Job.id == job_id, which))
     if job is None:
         raise NotFound("job", job_id)
     return job
@@ -33,29 +44,40 @@ def page(
     label: tuple[str, str] | None = None,
     study: str | None = None,
     top_level: bool = False,
+    shared: bool = False,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
     before: str | None = None,
     limit: int = 50,
 ) -> list[Job]:
     """Jobs, newest first, without what only a whole job shows (spec, result). `owner` is a user's id, `before` the last
     id of the page before.
 
-    With `study`, only that study's jobs; with `top_level`, only jobs that are part of no study or larger job.
+    With `study`, only that study's jobs; with `top_level`, only jobs that are part of no study or larger job; with
+    `shared`, what anybody shares with the lab, instead of the viewer's own.
     """
-    only = owner if viewer.role == "admin" else viewer.id
+    only = owner if shared or viewer.role == "admin" else viewer.id
     if owner is not None and only != owner:
         return []
+    if created_after is not None or created_before is not None:
+        since, until = (None if at is None else least_id("job", at) for at in (created_after, created_before))
+        before = min(filter(None, (before, until)), default=None)
+    else:
+        since = None
     where = {
         "owner_id = :owner": ("owner", only),
         "labels <> '{}' and labels @> cast(:label as jsonb)": ("label", label and json.dumps({label[0]: label[1]})),
         "study_id = :study": ("study", study),
         "study_id is null and shard_of is null": ("top_level", top_level or None),
+        "shared": ("shared", shared or None),
+        "id >= :since": ("since", since),
         "id < :before": ("before", before),
     }
     given = {condition: value for condition, value in where.items() if value[1] is not None}
-    values: dict[str, Any] = {name: value for name, value in given.values() if name != "top_level"}
+    values: dict[str, Any] = {name: value for name, value in given.values() if name not in ("top_level", "shared")}
     conditions = " and ".join(given) or "true"
     statement = _LISTED.format(where=conditions)
-    if (states or kinds) and label is None and study is None:
+    if (states or kinds) and label is None and study is None and not shared:
         owned = "owner_id = :owner" if only is not None else "true"
         statement = _LISTED_BY_STATE_AND_KIND.format(where=conditions, owned=owned)
         values |= {"states": list(states) or list(State), "kinds": list(kinds) or None}
@@ -147,7 +169,7 @@ def artifacts(session: Session, job_id: str) -> list[Artifact]:
 def artifact(session: Session, viewer: User, artifact_id: str) -> Artifact:
     """One file. Raises `NotFound`."""
     query = select(Artifact).join(Job, Job.id == Artifact.job_id)
-    found = session.scalar(query.where(Artifact.id == artifact_id, visible_to(viewer, Job.owner_id)))
+    found = session.scalar(query.where(Artifact.id == artifact_id, open_to(viewer, Job)))
     if found is None:
         raise NotFound("artifact", artifact_id)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,13 +18,16 @@ from core.references import references, renamed
 from core.work import Uncounted, Work
 from sieve.specs import DatasetRef, JobRef, ModelRef, Spec
 from store.catalogue import DatabaseCatalogue, dataset_json, model_json
-from store.errors import IdempotencyConflict
+from store.errors import IdempotencyConflict, IdempotencyInFlight
 from store.ids import new_id
 from store.jobs.shards import Shards, refuse_unless_shareable, shard_jobs, shares
 from store.jobs.transition import decide
 from store.lifecycle import TERMINAL, State
 from store.limits import admit
 from store.tables import Event, IdempotencyKey, Job, Json, Need, User
+
+_IN_FLIGHT_SECONDS = 1.0
+"""How long a submission waits for another with the same idempotency key: most are through in a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +128,12 @@ def submit(
         max_run_seconds: failed once it has run for this long; a study, once this long has passed since its start.
         shards: how many jobs to share out the blocks of each synthesis and evaluation among, at most.
         idempotency: the client's key, and the sha256 of the body that it came with. Submissions with one key wait for
-            each other.
+            each other, a moment.
 
     Raises:
         SpecRefused: naming the field.
         IdempotencyConflict: the key was used for another body.
+        IdempotencyInFlight: another submission with this key is not through yet.
         LimitReached: the owner may not have so many jobs waiting, or has no room for what they make.
     """
     if idempotency is not None and (before := _earlier(session, owner, idempotency)) is not None:
@@ -187,9 +192,14 @@ def _with_shares(whole: Job, spec: Spec, needs: list[str], ids: list[str]) -> li
 
 
 def _earlier(session: Session, owner: User, idempotency: tuple[str, str]) -> Job | None:
-    """The job that this key made before; makes later submissions with the same key wait until this one is through."""
+    """The job that this key made before; keeps later submissions with the same key out until this one is through."""
     key, body = idempotency
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{owner.id} {key}", 0))))
+    mine = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{owner.id} {key}", 0))
+    until = time.monotonic() + _IN_FLIGHT_SECONDS
+    while not session.scalar(select(mine)):
+        if time.monotonic() > until:
+            raise IdempotencyInFlight
+        time.sleep(0.02)
     found = session.get(IdempotencyKey, (owner.id, key))
     if found is None:
         return None

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import events
+from store import events, outbox
 from store.fairness import charge_end
 from store.lifecycle import TERMINAL, State, legal
 from store.tables import Job, Need
@@ -58,6 +58,8 @@ def move(
     if to is not State.RUNNING:
         job.wish = job.attention = None
     events.append(session, job, "state", {"from": before, "to": to, "code": code, "message": message})
+    if to in TERMINAL and job.study_id is None and job.shard_of is None:  # a study's end says what came of its jobs
+        outbox.tell(session, job, f"job.{to}", code=code, message=message)
 
 
 def settle(session: Session, job: Job) -> None:
