@@ -17,13 +17,14 @@ LONGEST = timedelta(days=7)
 
 
 def sign_in(session: Session, key: str) -> str | None:
-    """A new session's token, with 256 random bits; None where the key is nobody's. Also forgets what has expired."""
+    """A new session's token, with 256 random bits; None where the key is nobody's, or may not be used for all that the
+    page does. Also forgets what has expired."""
     session.execute(delete(PageSession).where(PageSession.expires_at < func.now()))
-    if accounts.authenticate(session, key) is None:
+    shown = accounts.bearer(session, key)
+    if shown is None or not {"read", "submit"} <= set(shown.scopes):
         return None
-    key_id = session.scalars(select(ApiKey.id).where(ApiKey.prefix == key.split("_")[1])).one()
     token = secrets.token_urlsafe(32)
-    session.add(PageSession(token_hash=_hash(token), key_id=key_id, expires_at=func.now() + LONGEST))
+    session.add(PageSession(token_hash=_hash(token), key_id=shown.id, expires_at=func.now() + LONGEST))
     session.flush()
     return token
 

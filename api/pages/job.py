@@ -102,7 +102,7 @@ def report(job_id: str, session: Session, visitor: VisitorOf, blobs: BlobsOf) ->
 @router.post("/delete", dependencies=[genuine])
 def forget(job_id: str, request: Request, session: Session, visitor: VisitorOf) -> Response:
     """Forget an ended job and all that it made."""
-    delete.delete_job(session, read.get(session, visitor.user, job_id))
+    delete.delete_job(session, read.own(session, visitor.user, job_id))
     return away(request, "/")
 
 
@@ -111,7 +111,7 @@ def ask(job_id: str, verb: str, request: Request, session: Session, visitor: Vis
     """Cancel, pause, resume, retry, or move to the front."""
     if verb not in _VERBS or (verb == "front" and not visitor.admin):
         raise not_found("page")
-    row = read.get(session, visitor.user, job_id)
+    row = read.own(session, visitor.user, job_id)
     _VERBS[verb](session, row)
     return away(request, f"/jobs/{row.id}")
 
