@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -52,7 +52,7 @@ def models(session: Session, rows: Sequence[tables.Model]) -> dict[str, schemas.
     return {
         row.id: schemas.Model(
             id=row.id,
-            architecture=specs.get(row.job_id or "", {}).get("architecture", {}).get("name", ""),
+            architecture=_architecture(row, specs),
             shape=row.card["shape"],
             classes=row.card["classes"],
             job=row.job_id,
@@ -64,6 +64,18 @@ def models(session: Session, rows: Sequence[tables.Model]) -> dict[str, schemas.
         )
         for row in rows
     }
+
+
+def _architecture(row: tables.Model, specs: Mapping[str, tables.Json]) -> str:
+    """Its name; cards that are older do not hold it, but their jobs' specs do."""
+    told = row.card.get("architecture") or specs.get(row.job_id or "", {}).get("architecture") or {}
+    return str(told.get("name", ""))
+
+
+def lineage_of(session: Session, viewer: tables.User, row: tables.Dataset | tables.Model) -> schemas.Lineage:
+    """Where a dataset or model comes from."""
+    nodes = [schemas.LineageNode(**vars(node)) for node in lineage.lineage(session, viewer, row)]
+    return schemas.Lineage(id=nodes[0].id, nodes=nodes)
 
 
 def provenance(session: Session, job_id: str | None) -> schemas.Provenance | None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from core.cards import DatasetCard
+from core.cards import DatasetCard, ModelCard
 from core.errors import Stopped
 
 
@@ -71,6 +71,8 @@ class Inputs:
     `software`, `hardware`."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """By reference name: an uploaded file, that nobody has looked into."""
+    contents: dict[str, str] = field(default_factory=dict)
+    """By reference name, of datasets that are no stored file and were opened: sha256 of their pixels and labels."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ class Result:
     figures: Mapping[str, Any]
     """JSON: every number that it found. Not-a-number and infinities are allowed."""
     outputs: tuple[Output, ...] = ()
-    made: DatasetCard | None = None
-    """Card of the dataset that it made, where nobody could know it before."""
+    made: DatasetCard | ModelCard | None = None
+    """Card of the dataset or model that it made, where nobody could know it before."""
 
 
 class Context(Protocol):

@@ -5,6 +5,7 @@ Shape legend: n images, C channels, H rows, W columns. Pixel values are in [0, 1
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -90,7 +91,20 @@ def open_dataset(ref: DatasetRef, inputs: Inputs, data_folder: Path) -> Splits:
     else:
         entry = DATASETS.get(ref.name)
         splits = entry.build(parse_options(entry.options, ref.options), data_folder)
+    if not isinstance(found, StoredDataset) and ref.name not in inputs.contents:
+        inputs.contents[ref.name] = content_hash(splits)
     return replace(splits, train=_limited(splits.train, ref.limit_train), test=_limited(splits.test, ref.limit_test))
+
+
+def content_hash(splits: Splits) -> str:
+    """sha256 of all pixels and labels, and of their types and shapes: of datasets that are no single file."""
+    digest = hashlib.sha256()
+    for images in (splits.train, splits.test):
+        for tensor in (images.pixels, images.labels):
+            digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
+            for block in blocks(len(tensor)):  # not a second copy of them all
+                digest.update(tensor[block].cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _limited(images: Images, limit: int | None) -> Images:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, TypeVar
 from sieve.config import find_config
 from sieve.job import Job
 from sieve.objects import Dataset, Model, Record
+from sieve.reproducing import Reproduction, begin, compare
 from sieve.sending import as_file, send
 from sieve.specs import Spec
 from sieve.transport import Progress, Transport
@@ -166,6 +167,16 @@ class Client:
     def model(self, model_id: str) -> Model:
         """A model by its id."""
         return Model._of(self, self.transport.json("GET", f"/v1/models/{_safe(model_id)}"))
+
+    def reproduce(self, made: str, *, timeout: float | None = None) -> Reproduction:
+        """Make a dataset (`ds_…`) or model (`mdl_…`) once more from its spec, wait, and compare hash and figures.
+
+        Raises:
+            NothingToReproduce: no job made it.
+            Refused: something that it was made of is gone.
+            JobUnsuccessful, WaitTimeout: as `Job.wait`.
+        """
+        return compare(self, made, begin(self, made).wait(timeout))
 
     def report(self, job: Job | str, format: Literal["json", "md", "html"] = "json") -> Any:
         """A study's report: a dict as `json`, else text."""

@@ -132,6 +132,10 @@ class Dataset(Record):
         made = f" by {self.job}" if self.job else ""
         return f"<Dataset {self.id} {self.source}{made} {'x'.join(map(str, self.shape))}, {len(self.classes)} classes>"
 
+    def lineage(self) -> dict[str, Any]:
+        """Where it comes from: `nodes`, itself first, each with job, spec, seed, hashes and versions."""
+        return _lineage(self._client, f"/v1/datasets/{self.id}")
+
     def export(self, format: FormatName) -> Job:
         """Have it written in another file format; the job that does so, or did before."""
         from sieve.job import Job  # noqa: PLC0415 - jobs are made of what is here
@@ -170,10 +174,19 @@ class Model(Record):
     def __repr__(self) -> str:
         return f"<Model {self.id} by {self.job} {'x'.join(map(str, self.shape))}, {self.classes} classes>"
 
+    def lineage(self) -> dict[str, Any]:
+        """Where it comes from: `nodes`, itself first, each with job, spec, seed, hashes and versions."""
+        return _lineage(self._client, f"/v1/models/{self.id}")
+
     def download(self, path: str | Path = ".", *, progress: Told | None = None) -> Path:
         """Fetch its weights as safetensors."""
         url = f"/v1/models/{self.id}/weights"
         return _fetch(self._client, url, path, name=f"{self.id}.safetensors", sha256=self.sha256, progress=progress)
+
+
+def _lineage(client: Any, url: str) -> dict[str, Any]:
+    answer: dict[str, Any] = client.transport.json("GET", f"{url}/lineage")
+    return answer
 
 
 def _fetch(client: Any, url: str, path: str | Path, *, name: str, sha256: str, progress: Told | None) -> Path:

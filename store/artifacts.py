@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from store.blobs import BlobStore
 from store.errors import BlobMissing
 from store.ids import new_id
-from store.tables import Artifact, Blob, Dataset, Job, Model
+from store.tables import Artifact, Blob, Dataset, Job, Json, Model
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ def publish_blobs(session: Session, store: BlobStore, blobs: Iterable[tuple[str,
             raise BlobMissing(sha256)
 
 
-def publish(session: Session, job: Job, files: Iterable[StoredFile]) -> None:
+def publish(session: Session, job: Job, files: Iterable[StoredFile], provenance: Json | None = None) -> None:
     """Make a job's artifacts, and the dataset or model that one of them is. `job` is locked, and so
     are its blobs."""
-    rows = [Artifact(id=new_id("art"), job_id=job.id, **asdict(file)) for file in files]
+    rows = [Artifact(id=new_id("art"), job_id=job.id, provenance=provenance, **asdict(file)) for file in files]
     session.add_all(rows)
     session.flush()
     common = {"owner_id": job.owner_id, "job_id": job.id, "shared": job.shared}

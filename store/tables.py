@@ -314,6 +314,9 @@ class Artifact(Table):
     media_type: Mapped[str]
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     size: Mapped[int]
+    provenance: Mapped[Json | None] = mapped_column(_JSON_OR_NULL)
+    """{"inputs": what the job was given, by reference, as `store.lineage.origins` has it, "software": {...},
+    "hardware": {...}}: what stays true when inputs, events and workers are gone."""
     created_at: Mapped[datetime] = _created()
 
 

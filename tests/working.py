@@ -81,7 +81,7 @@ class Workplace:
         before = self.log().count(": ready with") if (self.home / "worker.log").exists() else 0
         process = self.start(**changed)
         try:
-            eventually(lambda: self.log().count(": ready with") > before, 60, self.log)
+            eventually(lambda: self.log().count(": ready with") > before, 180, self.log)
             yield process
         finally:
             process.kill()

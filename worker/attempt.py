@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from core.cards import DatasetCard, ModelCard
 from core.checkpoints import load_checkpoint, save_checkpoint
 from core.context import Checkpoint, FolderDataset, Inputs, Part, StoredDataset
 from core.errors import CoreError, DamagedCheckpoint, DamagedFile, Stopped
@@ -29,7 +30,7 @@ from core.memory import ran_out
 from core.planning import parse
 from core.run import execute
 from core.work import Network
-from worker.fingerprint import changes, differences, fingerprint
+from worker.fingerprint import changes, differences, fingerprint, hardware, software
 from worker.pipe import Closed, Message, Pipe
 
 MAY_PASS = (MemoryError, OSError, RuntimeError)
@@ -71,7 +72,8 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
     _set_up_torch(task)
     context = PipeContext(task, pipe)
     try:
-        result = execute(parse(task["spec"]), _inputs(task["inputs"]), context)
+        inputs = _inputs(task["inputs"])
+        result = execute(parse(task["spec"]), inputs, context)
     except Stopped:
         return {"say": "stopped"}
     except Closed:
@@ -100,8 +102,19 @@ def _attempt(task: Message, pipe: Pipe) -> Message:
         figures["environment"] = context.environment
     figures |= differences([file["figures"] for file in task["inputs"]["parts"]])
     taken = {"seconds": time.monotonic() - began, "memory": peak_memory(context.device)}
-    made = None if result.made is None else dataclasses.asdict(result.made)
-    return {"say": "done", "figures": figures, "outputs": outputs, "made": made, "taken": taken}
+    ran = {"software": software(), "hardware": hardware(context.device, task["threads"]), "contents": inputs.contents}
+    made = _made(result.made)
+    return {"say": "done", "figures": figures, "outputs": outputs, "made": made, "taken": taken, "ran": ran}
+
+
+def _made(card: DatasetCard | ModelCard | None) -> Message | None:
+    """The card of what nobody could know before, by what it is."""
+    if card is None:
+        return None
+    values = dataclasses.asdict(card)
+    if isinstance(card, DatasetCard):
+        return {"dataset": values}
+    return {"model": values | {"architecture": card.architecture and card.architecture.model_dump(mode="json")}}
 
 
 def _set_up_torch(task: Message) -> None:

@@ -19,7 +19,7 @@ import sys
 import traceback
 
 from core.cards import ARCHITECTURES, ATTACKS, DATASETS, KINDS
-from worker import attempt, processes
+from worker import attempt, fingerprint, processes
 from worker.pipe import Pipe
 
 WARM = ("numpy", "PIL.Image", "safetensors.torch", "sklearn.datasets", "torchvision")
@@ -67,6 +67,7 @@ def _warm_up() -> None:
                 kind.build()
             except Exception:  # somebody's kind that cannot be imported: its own jobs will say so, and others run
                 traceback.print_exc()
+    fingerprint.software()  # now: the code on the disk may be another's by the time that a job ends
     gc.collect()
     gc.freeze()  # what is here lives as long as we do: children need not copy its pages to look at it
 

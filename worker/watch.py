@@ -98,6 +98,7 @@ class Watch:
         self._settings = ledger.settings
         self._scratch = ledger.settings.scratch / f"{claim.job_id}-{claim.fence}"
         self._story = Story()
+        self._origins: Message = {}
         self._last_words: Message | None = None
         self._stop: _Stop | None = None
         self._wish: str | None = None
@@ -133,6 +134,7 @@ class Watch:
     def _run(self) -> None:
         spec = parse(self._spec)
         given = self._surely(lambda session: materials(session, self._job, spec))
+        self._origins = given.origins
         self._scratch.mkdir(parents=True, exist_ok=True)
         try:
             child = self._nursery.spawn()
@@ -311,9 +313,17 @@ class Watch:
                 for output, (sha256, size) in zip(outputs, stored, strict=True)
             ]
             told = {"figures": words["figures"], "files": files, "made": words["made"], "blobs": blobs, "taken": taken}
+            told["provenance"] = self._provenance(words["ran"])
             self._ledger.surely(lambda session: finish.succeed(session, self._job, self._fence, **told))
 
         self._keep([Path(output["path"]) for output in outputs], record)
+
+    def _provenance(self, ran: Message) -> Message:
+        """As in `store.tables.Artifact`: what it was given, and what it ran with and on."""
+        contents = {name: {"sha256": sha256} for name, sha256 in ran["contents"].items()}
+        inputs = {name: told | contents.get(name, {}) for name, told in self._origins.items()}
+        hardware = {"host": self._settings.host, **ran["hardware"]}
+        return {"inputs": inputs, "software": ran["software"], "hardware": hardware}
 
     def _add_checkpoint(self, message: Message, sha256: str, size: int) -> None:
         step, continues, blobs = message["step"], message["continues"], self._ledger.blobs

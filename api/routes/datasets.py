@@ -71,6 +71,12 @@ def show_dataset(dataset_id: str, session: Session, viewer: Viewer) -> schemas.M
     return schemas.MadeDataset(**made.model_dump(), provenance=inventory.provenance(session, row.job_id))
 
 
+@router.get("/{dataset_id}/lineage")
+def show_lineage(dataset_id: str, session: Session, viewer: Viewer) -> schemas.Lineage:
+    """Where a dataset comes from: jobs, specs, seeds, hashes and versions, back to what no job made."""
+    return inventory.lineage_of(session, viewer, catalogue.get_dataset(session, viewer, dataset_id))
+
+
 class Sharing(BaseModel):
     """Who may use something."""
 

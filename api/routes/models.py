@@ -34,6 +34,12 @@ def show_model(model_id: str, session: Session, viewer: Viewer) -> schemas.MadeM
     return schemas.MadeModel(**made.model_dump(), provenance=inventory.provenance(session, row.job_id))
 
 
+@router.get("/{model_id}/lineage")
+def show_model_lineage(model_id: str, session: Session, viewer: Viewer) -> schemas.Lineage:
+    """Where a model comes from: jobs, specs, seeds, hashes and versions, back to what no job made."""
+    return inventory.lineage_of(session, viewer, catalogue.get_model(session, viewer, model_id))
+
+
 @router.patch("/{model_id}")
 def change_model(model_id: str, body: Sharing, session: Session, viewer: Viewer) -> schemas.Model:
     """Share a model that a job of yours trained with the lab, or no longer."""

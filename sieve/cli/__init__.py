@@ -11,6 +11,7 @@ from rich.console import Console
 
 from sieve import __version__
 from sieve.cli import jobs, results, server
+from sieve.cli.lineage import reproduce
 from sieve.cli.login import login
 from sieve.cli.slots import slots
 from sieve.cli.submit import submit
@@ -51,6 +52,7 @@ for command in (
     results.report,
     results.download,
     results.upload,
+    reproduce,
     results.datasets,
     results.models,
     login,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import click
 from rich.text import Text
 
+from sieve.cli.lineage import show_made
 from sieve.cli.terminal import Terminal, ago, duration, state_text, with_terminal
 from sieve.job import Job
 from sieve.objects import Child
@@ -52,12 +53,22 @@ def jobs(
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("id_", metavar="ID")
+@click.option("--lineage", is_flag=True, help="Of a dataset or model: all that it was made of, to the beginning.")
 @with_terminal
-def show(terminal: Terminal, job_id: str) -> None:
-    """Show a job: where it stands, why, and what came of it."""
+def show(terminal: Terminal, id_: str, lineage: bool) -> None:
+    """Show a job (job_…): where it stands, why, and what came of it; or a dataset (ds_…) or model (mdl_…)."""
     with terminal.client() as client:
-        job = client.job(job_id)
+        if not id_.startswith("job_"):
+            show_made(terminal, client, id_, lineage=lineage)
+            return
+        job = client.job(id_)
+        if lineage:
+            if not job.outputs:
+                raise click.UsageError(f"{id_} has made no dataset or model: there is no lineage to show")
+            for made in job.outputs.values():
+                show_made(terminal, client, made, lineage=True)
+            return
     if terminal.json:
         terminal.values(job.to_dict())
     elif terminal.quiet:

@@ -15,6 +15,7 @@ from sieve.specs.base import (
 )
 from sieve.specs.conclusion import ConclusionPart, ConclusionSpec
 from sieve.specs.decode import DecodeSpec
+from sieve.specs.describe import DescribeSpec, RoundingTrial
 from sieve.specs.evaluate import EvaluateSpec, EvaluationRecipe
 from sieve.specs.export import ExportSpec, FormatName
 from sieve.specs.followups.base import FollowUp
@@ -61,6 +62,7 @@ __all__ = [
     "Construction",
     "DatasetRef",
     "DecodeSpec",
+    "DescribeSpec",
     "DeterministicTargetConstruction",
     "ErrorsConstruction",
     "EvaluateSpec",
@@ -90,6 +92,7 @@ __all__ = [
     "ReportPart",
     "ReportSpec",
     "RobustConstruction",
+    "RoundingTrial",
     "Schedule",
     "ShardSpec",
     "SignFlipsSpec",

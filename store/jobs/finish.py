@@ -29,12 +29,14 @@ def succeed(
     blobs: BlobStore,
     made: Json | None = None,
     taken: Json | None = None,
+    provenance: Json | None = None,
 ) -> None:
     """The attempt did its job: publish what it made, let go what waited for it.
 
     Args:
-        made: card of the dataset that it made, where that was not known at submission.
+        made: card of the dataset or model that it made, where that was not known at submission: as `Job.produces`.
         taken: as in `store.tables.Job`.
+        provenance: as in `store.tables.Artifact`.
 
     Raises:
         LeaseLost: the attempt no longer holds the job.
@@ -44,8 +46,8 @@ def succeed(
     decide(session)
     job = held(session, job_id, fence)
     if made is not None:
-        job.produces = {"dataset": made}
-    publish(session, job, files)
+        job.produces = made
+    publish(session, job, files, provenance)
     job.result, job.taken = to_json(figures), taken
     session.execute(delete(JobCheckpoint).where(JobCheckpoint.job_id == job_id))
     if job.shards:

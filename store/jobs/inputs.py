@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from core.planning import parse
 from core.references import references
-from sieve.specs import DatasetRef, ExportSpec, JobRef, Spec, UploadRef
+from sieve.specs import DatasetRef, DescribeSpec, ExportSpec, JobRef, Spec, SynthesizeSpec, UploadRef
 from store.figures import from_json
 from store.jobs import shards
-from store.lineage import story
+from store.lineage import origins, story
 from store.tables import Artifact, Dataset, Job, JobCheckpoint, Json, Model, Upload
 
 
@@ -35,6 +35,8 @@ class Materials:
     """Of a job that was shared out: sha256 and figures of what its shares left, in order."""
     provenance: dict[str, Json] = field(default_factory=dict)
     """Of an export's dataset."""
+    origins: Json = field(default_factory=dict)
+    """What the spec's references stand for, see `store.lineage.origins`."""
     checkpoints: list[JobCheckpoint] = field(default_factory=list)
     """The job's own, newest first."""
 
@@ -43,7 +45,8 @@ def materials(session: Session, job_id: str, spec: Spec) -> Materials:
     """Look up all that a job needs to run. What it names was checked at submission, and has succeeded since."""
     given = Materials()
     _gather(session, spec, given)
-    if isinstance(spec, ExportSpec):
+    given.origins = origins(session, spec)
+    if isinstance(spec, ExportSpec | DescribeSpec):
         _from_maker(session, spec.dataset.name, given)
     newest = JobCheckpoint.fence.desc(), JobCheckpoint.step.desc()
     rows = session.scalars(select(JobCheckpoint).where(JobCheckpoint.job_id == job_id).order_by(*newest))
@@ -65,15 +68,22 @@ def _gather(session: Session, spec: Spec, given: Materials) -> None:
         else:
             made_by = Artifact.id == Model.artifact_id
             query = select(Artifact.sha256).join(Model, made_by).where(Model.id == ref.name)
-            given.models[ref.name] = session.execute(query).scalar_one()
+            sha256 = session.scalar(query)
+            if sha256 is not None:  # what a job itself names is there; what a former one named may have been deleted
+                given.models[ref.name] = sha256
 
 
 def _from_maker(session: Session, name: str, given: Materials) -> None:
-    """How a dataset was made, and what it was made from: where pixels are rounded, the loss is measured on those."""
-    maker = name if name.startswith("job_") else session.scalars(select(Dataset.job_id).where(Dataset.id == name)).one()
-    assert maker is not None
+    """How a dataset was made, and what it was constructed from, as far as that is still there: where pixels are
+    rounded, the loss is measured on those."""
+    made_by = select(Dataset.job_id).where(Dataset.id == name)
+    maker = name if name.startswith("job_") else session.scalar(made_by)
+    if maker is None:
+        return
     given.provenance[name] = story(session, maker)
-    _gather(session, parse(given.provenance[name]["spec"]), given)
+    spec = parse(given.provenance[name]["spec"])
+    if isinstance(spec, SynthesizeSpec):
+        _gather(session, spec, given)
 
 
 def _from_job(session: Session, job_id: str, given: Materials) -> None:

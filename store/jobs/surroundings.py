@@ -85,16 +85,6 @@ def ended(session: Session, job_id: str) -> str | None:
     return session.scalar(select(case((Job.state.in_(TERMINAL), Job.state))).where(Job.id == job_id))
 
 
-def input_hashes(session: Session, names: Collection[str]) -> dict[str, str]:
-    """sha256 of the files that references stand for, by reference: of stored datasets and models, and of jobs' own."""
-    hashes: dict[str, str] = {}
-    for table in (Dataset, Model):
-        query = select(table.id, table.job_id, Artifact.sha256).join(Artifact, Artifact.id == table.artifact_id)
-        for row in session.execute(query.where(or_(table.id.in_(names), table.job_id.in_(names)))):
-            hashes |= {name: row.sha256 for name in (row.id, row.job_id) if name in names}
-    return hashes
-
-
 def running(session: Session, job_ids: Collection[str | None]) -> dict[str, tuple[Job, str]]:
     """Those of these jobs that run, each with its owner's name."""
     query = select(Job, User.name).join(User, User.id == Job.owner_id)

@@ -17,6 +17,7 @@ from local.redis import Redis
 from sieve import Client
 from sieve.job import Job
 from store import accounts
+from store.database import Database
 from store.settings import Settings
 from tests.serving import served
 from tests.working import workplace
@@ -35,6 +36,7 @@ class Downloaded:
     files: dict[str, Path]
     exports: dict[str, Job]
     client: Client
+    database: Database
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def downloaded(
                 (folder / form).mkdir()
                 files[form] = file.download(folder / form)
             stored = open_images(dataset.download(folder))
-            yield Downloaded(stored, files, exports, client)
+            yield Downloaded(stored, files, exports, client, place.database)
 
 
 def _draw(folder: Path) -> None:
