@@ -155,15 +155,18 @@ def _moved(subject: _Subject, spectra: dict[str, Any], seed: int, context: Conte
     if subject.starts is None or subject.source is None:
         return None
     source, train = subject.source.train, subject.train
-    lengths: dict[str, list[Tensor]] = {"start_l2": [], "start_linf": [], "source_l2": []}
+    lengths: dict[str, list[Tensor]] = {"start_l2": [], "start_linf": []}
+    if "start_index" in train.columns:  # else they started at the image that they stand for
+        lengths["source_l2"] = []
     for block in blocks(len(train)):
         context.progress("distance to source", block.start, len(train))
         made = train.batch(block)
         change = made - source.batch(subject.starts[block])
         lengths["start_l2"].append(vector_norm(change.flatten(1), dim=1))
         lengths["start_linf"].append(change.abs().amax((1, 2, 3)))
-        apart = made - source.batch(train.columns["source_index"][block])
-        lengths["source_l2"].append(vector_norm(apart.flatten(1), dim=1))
+        if "source_l2" in lengths:
+            apart = made - source.batch(train.columns["source_index"][block])
+            lengths["source_l2"].append(vector_norm(apart.flatten(1), dim=1))
     some = _places(len(train), SPECTRUM_IMAGES, seed)
     spectra["change"] = spectrum(train.batch(some) - source.batch(subject.starts[some]))
     whole = {name: torch.cat(parts) for name, parts in lengths.items()}
@@ -190,8 +193,12 @@ def _neighbours(
     places, distances = (part.cpu() for part in nearest(queries, source, tick=tick))
     found, apart = places[:, 0], distances[:, 0]
     own = _places(len(source), spec.neighbours, spec.seed)
-    among = {"leave_out": own.to(context.device), "tick": lambda done: tick(len(source) + done)}
-    _, between = nearest(source.batch(own).to(context.device), source, **among)
+    _, between = nearest(
+        source.batch(own).to(context.device),
+        source,
+        leave_out=own.to(context.device),
+        tick=lambda done: tick(len(source) + done),
+    )
     labels = train.labels[chosen]
     told: dict[str, Any] = {
         "images": len(chosen),

@@ -25,7 +25,7 @@ def plots(numbers: Numbers) -> dict[str, list[Figure]]:
     lengths = [
         ("start_l2", "How far the images were moved", "From the image that each started at.", "l2 norm"),
         ("start_linf", "The largest change of a pixel", "From the image that each started at.", "linf norm"),
-        ("source_l2", "Distance to the image that each stands for", "Its label is that image's, or its target.", "l2"),
+        ("source_l2", "Distance to the image that each stands for", "The one whose label it bears.", "l2 norm"),
         ("features", "How well the features were matched", "Relative to the features asked for.", "relative distance"),
     ]
     drawn = [_lengths({"dataset": moved[key]}, *said) for key, *said in lengths if key in moved]

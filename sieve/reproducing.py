@@ -82,14 +82,14 @@ def compare(client: Client, made: str, job: Job) -> Reproduction:
     what = "model" if made.startswith("mdl_") else "dataset"
     before, after = (_described(client, what, id) for id in (made, job.outputs[what]))
     figures = tuple(_differences(client.job(before["job"]).result, job.result, TIMED))
-    told = [{name: one["provenance"][name] for name in ("software", "hardware")} for one in (before, after)]
+    was, now = ({name: one["provenance"][name] for name in ("software", "hardware")} for one in (before, after))
     return Reproduction(
         original=before["id"],
         again=after["id"],
         job=job.id,
         sha256=(before["sha256"], after["sha256"]),
         figures=figures,
-        surroundings=tuple(_differences(*told, frozenset())),
+        surroundings=tuple(_differences(was, now, frozenset())),
     )
 
 
