@@ -17,11 +17,10 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from core import pictures
-from core.cards import DATASETS
 from core.context import Context, Inputs, Output, Result
 from core.description_report import json_document, render_markdown, render_page
 from core.distributions import histogram, spread
-from core.images import Images, Splits, blocks, open_dataset
+from core.images import Images, Splits, blocks, is_there, open_dataset
 from core.models import load_model
 from core.neighbours import nearest
 from core.pictures import Row
@@ -31,7 +30,7 @@ from core.rounding import effect_of_rounding
 from core.rounding_trial import rounding_trial
 from core.seeding import generator
 from core.statistics import wilson_interval
-from sieve.specs import DatasetRef, DescribeSpec, ModelRef, SynthesizeSpec
+from sieve.specs import DescribeSpec, ModelRef, SynthesizeSpec
 
 SPECTRUM_IMAGES = 10_000
 """So many images at most are transformed."""
@@ -53,7 +52,14 @@ class _Subject:
 
     @property
     def train(self) -> Images:
+        """What is described."""
         return self.dataset.train
+
+    @property
+    def base(self) -> Images:
+        """The source's images that it was constructed from, or is to be compared with."""
+        assert self.source is not None
+        return self.source.test if self.made_by is not None and self.made_by.split == "test" else self.source.train
 
 
 def describe(spec: DescribeSpec, inputs: Inputs, context: Context) -> Result:
@@ -76,8 +82,8 @@ def describe(spec: DescribeSpec, inputs: Inputs, context: Context) -> Result:
     numbers["pixels"] = {"dataset": pixel_statistics(subject.train)}
     numbers["spectrum"] = {"dataset": spectrum(_sample(subject.train, SPECTRUM_IMAGES, spec.seed))}
     if subject.source is not None:
-        numbers["pixels"]["source"] = pixel_statistics(subject.source.train)
-        numbers["spectrum"]["source"] = spectrum(_sample(subject.source.train, SPECTRUM_IMAGES, spec.seed))
+        numbers["pixels"]["source"] = pixel_statistics(subject.base)
+        numbers["spectrum"]["source"] = spectrum(_sample(subject.base, SPECTRUM_IMAGES, spec.seed))
     numbers["moved"] = _moved(subject, numbers["spectrum"], spec.seed, context)
     numbers["neighbours"], near = _neighbours(spec, subject, context)
     numbers["readings"] = _readings(spec, subject, inputs, context)
@@ -112,11 +118,6 @@ def _open(spec: DescribeSpec, inputs: Inputs, context: Context) -> _Subject:
     own = made_by is not None and ref == made_by.dataset and source is not None
     starts = columns.get("start_index", columns.get("source_index")) if own else None
     return _Subject(dataset, source, made_by, starts)
-
-
-def is_there(ref: DatasetRef, inputs: Inputs) -> bool:
-    """Can a dataset that a former job read still be opened?"""
-    return ref.name in inputs.datasets or ref.name in DATASETS.names()
 
 
 def _source_name(spec: DescribeSpec, subject: _Subject) -> str:
@@ -154,7 +155,7 @@ def _moved(subject: _Subject, spectra: dict[str, Any], seed: int, context: Conte
     spectrum of the change beside the others."""
     if subject.starts is None or subject.source is None:
         return None
-    source, train = subject.source.train, subject.train
+    source, train = subject.base, subject.train
     lengths: dict[str, list[Tensor]] = {"start_l2": [], "start_linf": []}
     if "start_index" in train.columns:  # else they started at the image that they stand for
         lengths["source_l2"] = []
@@ -183,7 +184,7 @@ def _neighbours(
     """The nearest training images of the source, for a sample; and rows of pictures that show some."""
     if subject.source is None or spec.neighbours == 0:
         return None, None
-    source, train = subject.source.train, subject.train
+    source, train = subject.base, subject.train
     chosen = _places(len(train), spec.neighbours, spec.seed)
     queries = train.batch(chosen).to(context.device)
 
@@ -301,11 +302,11 @@ def _sheet(subject: _Subject) -> list[Row]:
         starts = range(0, len(shown), _SHOWN)
         return [Row("", pixels[at : at + _SHOWN], said[at : at + _SHOWN]) for at in starts]
     shown = pictures.in_class_order(columns["original_label"], _SHOWN)
-    start = subject.source.train.batch(subject.starts[shown])
+    start = subject.base.batch(subject.starts[shown])
     difference = train.batch(shown) - start
     factor = pictures.amplification(difference)
     return [
-        Row("start", start, captions(subject.source.train.labels[subject.starts[shown]])),
+        Row("start", start, captions(subject.base.labels[subject.starts[shown]])),
         Row("image, stored label", train.batch(shown), captions(train.labels[shown])),
         Row(f"difference, x{factor}", pictures.amplified(difference, factor)),
     ]

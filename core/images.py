@@ -96,6 +96,11 @@ def open_dataset(ref: DatasetRef, inputs: Inputs, data_folder: Path) -> Splits:
     return replace(splits, train=_limited(splits.train, ref.limit_train), test=_limited(splits.test, ref.limit_test))
 
 
+def is_there(ref: DatasetRef, inputs: Inputs) -> bool:
+    """Can a dataset that a former job read still be opened?"""
+    return ref.name in inputs.datasets or ref.name in DATASETS.names()
+
+
 def content_hash(splits: Splits) -> str:
     """sha256 of all pixels and labels, and of their types and shapes: of datasets that are no single file."""
     digest = hashlib.sha256()

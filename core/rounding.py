@@ -39,9 +39,10 @@ def effect_of_rounding(
         started, before and after; `source_reads_label`: fractions of the images, before and after.
     """
     model = load_model(inputs.models[spec.model.name]).eval()
+    base = origin.train if spec.split == "train" else origin.test
     parts = []
     for block in blocks(len(constructed)):
-        parts.append(_block(spec, model, origin.train, constructed.select(block)))
+        parts.append(_block(spec, model, base, constructed.select(block)))
         tick(block.stop)
     largest, moved, before, after, reads, still_reads = (torch.cat(column) for column in zip(*parts, strict=True))
     return {
@@ -58,7 +59,7 @@ def _block(spec: SynthesizeSpec, model: Classifier, origin: Images, made: Images
     exact, rounded = made.pixels, eight_bits(made.pixels)
 
     def length(delta: Tensor) -> Tensor:
-        order = 2 if robust or spec.construction.norm == "l2" else torch.inf  # type: ignore[union-attr]
+        order = 2 if getattr(spec.construction, "norm", "l2") == "l2" else torch.inf
         norms: Tensor = vector_norm(delta.flatten(1), ord=order, dim=1)
         return norms
 

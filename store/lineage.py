@@ -113,7 +113,7 @@ def _node(session: Session, viewer: User, told: Json) -> tuple[Node, Json]:
     job = session.get(Job, told["job"]) if told.get("job") else None
     if job is None:
         return Node(**common, there=told["what"] in ("built-in", "folder") or _uploaded(session, told)), {}
-    if viewer.role != "admin" and job.owner_id != viewer.id:
+    if not (viewer.role == "admin" or job.owner_id == viewer.id or job.shared):
         return Node(**common, job=job.id, kind=job.kind, there=False), {}
     known = provenance(session, job)
     wanted = Artifact.role == told["what"]

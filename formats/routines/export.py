@@ -6,7 +6,7 @@ from functools import partial
 
 from core.context import Context, Inputs, Output, Result, StoredDataset
 from core.errors import SpecRefused
-from core.images import load_dataset, open_dataset
+from core.images import is_there, load_dataset, open_dataset
 from core.planning import parse
 from core.rounding import effect_of_rounding
 from formats.card import FORMATS, About
@@ -26,6 +26,15 @@ _WORDS = {
     "deterministic_target": (
         "perturbed towards the class after their own",
         "Each image was moved, within a ball around it, towards the class after its own, and bears that label.",
+    ),
+    "untransferable": (
+        "perturbed so that the source model is fooled and others are not",
+        "Each image was moved, within a ball around it, until the source model reads the label that it bears and the "
+        "models of an ensemble still read its own.",
+    ),
+    "errors": (
+        "that a model misreads, labelled as it reads them",
+        "The images are unchanged; each is one that the source model misreads, and bears the label that it reads.",
     ),
 }
 """Of each construction: title and method."""
@@ -55,11 +64,13 @@ def export(spec: ExportSpec, inputs: Inputs, context: Context) -> Result:
     target = context.scratch / f"{about.name}{entry.suffix}"
     entry.write(images, about, target, lambda done: context.progress("writing", done, len(images)))
     figures = {"format": entry.name, "images": len(images), "bytes": target.stat().st_size, "exact": entry.exact}
-    if not entry.exact:
+    if not entry.exact and is_there(made_by.dataset, inputs) and made_by.model.name in inputs.models:
         origin = open_dataset(made_by.dataset, inputs, context.data_folder)
         constructed = load_dataset(stored.path).train
         tick = partial(_tell, context, len(images))
         figures["rounding"] = effect_of_rounding(made_by, inputs, origin, constructed, tick)
+    elif not entry.exact:
+        context.log("what rounding does was not measured: the dataset or model that it was made of is no longer there")
     return Result(figures=figures, outputs=(Output(target.name, target, "data", entry.media_type),))
 
 
