@@ -89,7 +89,7 @@ def spectrum_curves(spectra: Mapping[str, Sequence[float]]) -> Figure:
         spectra: by `dataset`, `source`, `change`: see `core.pixels.spectrum`.
     """
     plot = empty("cycles an image", "mean power", y_range=None)
-    plot.update_yempty(type="log", rangemode="normal", exponentformat="power")
+    plot.update_yaxes(type="log", rangemode="normal", exponentformat="power")
     rows = []
     for of, powers in spectra.items():
         shown = [(k, power) for k, power in enumerate(powers) if k and power > 0]  # each image's own mean is taken out
