@@ -44,7 +44,7 @@ def test_every_job_comes_after_those_it_needs_and_all_are_concluded(kind: str, p
 def test_no_training_starts_from_another_ones_initial_weights_but_a_control(kind: str) -> None:
     expand = KINDS.get(kind).expand
     assert expand is not None
-    nodes = expand(parse({"kind": kind, "preset": "digits", "trainings": 2}))
+    nodes = expand(parse({"kind": kind, "preset": next(iter(FOLLOWUP_PRESETS[kind])), "trainings": 2}))
     trainings = [node.spec for node in nodes if isinstance(node.spec, TrainSpec)]
     seeds = [(spec.seed, spec.permute_labels) for spec in trainings]
     assert len(set(seeds)) == len(seeds)

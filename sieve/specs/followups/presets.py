@@ -23,30 +23,16 @@ def _target_training(preset: str) -> Any:
     return main.get("deterministic_target_training", main["training"])
 
 
-def _convnet(*widths: int, strides: tuple[int, ...] = ()) -> Values:
-    return {"name": "convnet", "options": {"widths": list(widths)} | ({"strides": list(strides)} if strides else {})}
+def _five(preset: str, patch: int) -> list[Values]:
+    """Five clearly different networks, the main study's among them."""
+    return [
+        PRESETS[preset]["architecture"],
+        {"name": "vgg", "options": {"stages": [1, 1, 1], "width": 16}},
+        {"name": "mobilenet", "options": {}},
+        {"name": "densenet", "options": {"layers": [2, 2, 2], "growth": 8}},
+        {"name": "mixer", "options": {"patch": patch, "width": 48, "depth": 3}},
+    ]
 
-
-def _resnet(depth: int, width: int) -> Values:
-    return {"name": "resnet", "options": {"depth": depth, "width": width}}
-
-
-_FIVE: dict[str, list[Values]] = {
-    "digits": [
-        _convnet(8, 16, 32, strides=(1, 2, 1)),
-        _convnet(32, 32),
-        _convnet(8, 8, 8, 8, 16),
-        _convnet(64),
-        _resnet(10, 8),
-    ],
-    "planted": [
-        _convnet(16, 32, 32, 64, strides=(1, 2, 2, 1)),
-        _convnet(32, 64),
-        _convnet(8, 16, 16, 16, 32),
-        _convnet(64, 32),
-        _resnet(10, 8),
-    ],
-}
 
 _JUST_BUGS: dict[str, Values] = {
     "digits": {"norm": "l2", "epsilon": 1.25},
@@ -55,8 +41,10 @@ _JUST_BUGS: dict[str, Values] = {
 
 FOLLOWUP_PRESETS: dict[str, dict[str, Values]] = {
     "transfer": {
-        name: _of_main(name, "deterministic_target", target_training=_target_training(name), architectures=_FIVE[name])
-        for name in ("digits", "planted")
+        name: _of_main(
+            name, "deterministic_target", target_training=_target_training(name), architectures=_five(name, patch)
+        )
+        for name, patch in (("digits", 2), ("planted", 4))
     },
     "leakage": {
         name: _of_main(
