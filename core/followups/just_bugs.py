@@ -19,12 +19,12 @@ from sieve.specs import (
     UntransferableConstruction,
 )
 
-SOURCE = "Nakkiran, Distill 2019, 10.23915/distill.00019.5"
+SOURCE = "Nakkiran, Distill 2019, distill.pub/2019/advex-bugs-discussion/response-5"
 PUBLISHED = (
-    PublishedFigure("target reached on the source, linf 8/255", "98.6 %", SOURCE, "read"),
-    PublishedFigure("target read by models that were not in the ensemble", "0.8 %", SOURCE, "read"),
-    PublishedFigure("model trained on them: the original test set", "2.5 %", SOURCE, "read"),
-    PublishedFigure("model trained on them: (x, y + 1)", "75.9 %", SOURCE, "read"),
+    PublishedFigure("target reached on the source, linf 8/255", "98.6 %", SOURCE, "memory"),
+    PublishedFigure("target read by models that were not in the ensemble", "0.8 %", SOURCE, "memory"),
+    PublishedFigure("model trained on them: the original test set", "2.5 %", SOURCE, "memory"),
+    PublishedFigure("model trained on them: (x, y + 1)", "75.9 %", SOURCE, "memory"),
 )
 KINDS = ("bugs", "D_det")
 

@@ -14,10 +14,10 @@ from core.planning import dataset_card
 from sieve.specs import LeakageSpec, TrainSpec
 from sieve.specs.probe import Features
 
-SOURCE = "Goh, Distill 2019, 10.23915/distill.00019.2"
+SOURCE = "Goh, Distill 2019, distill.pub/2019/advex-bugs-discussion/response-2"
 PUBLISHED = (
     PublishedFigure("certified linear features learnt from D_rand, read on the test set", "23.5 %", SOURCE, "read"),
-    PublishedFigure("the same from D_det", "6.81 %, no evidence of leakage", SOURCE, "read"),
+    PublishedFigure("the same from D_det", "6.81 %, no evidence of leakage", SOURCE, "memory"),
     PublishedFigure("radius of the l2 ball that the features are certified for", "0.25", SOURCE, "read"),
 )
 VARIANTS = ("linear", "deep")

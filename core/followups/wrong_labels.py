@@ -13,7 +13,7 @@ from core.measure import rate
 from core.planning import dataset_card
 from sieve.specs import ErrorsConstruction, TrainSpec, WrongLabelsSpec
 
-SOURCE = "Wallace, Distill 2019, 10.23915/distill.00019.6"
+SOURCE = "Wallace, Distill 2019, distill.pub/2019/advex-bugs-discussion/response-6"
 PUBLISHED = (
     PublishedFigure(
         "a ResNet-18 trained on nothing but the mistakes of another, on the test set", "49.7 %", SOURCE, "read"
