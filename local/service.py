@@ -97,6 +97,9 @@ class Service:
     def start(self) -> None:
         """Start everything and wait until the API says that it is ready, and that there are slots to run jobs.
 
+        A worker that takes long to warm up, on a slow or busy machine, is not waited for any longer than the API would
+        be: jobs are taken, and wait for it.
+
         Raises:
             LocalError: something did not start; what had started was stopped.
         """
@@ -178,11 +181,13 @@ class Service:
 
     def _wait_until_ready(self, *kept: Kept) -> None:
         until = time.monotonic() + READY_SECONDS
+        answered = False
         with httpx.Client(base_url=self.url, trust_env=False, timeout=10) as client:
             while True:
                 try:
                     answer = client.get("/readyz")
-                    if answer.is_success and answer.json()["slots"]:
+                    answered = answer.is_success
+                    if answered and answer.json()["slots"]:
                         return
                 except httpx.TransportError:
                     pass
@@ -192,6 +197,9 @@ class Service:
                             f"The {one.name}", "did not start.", self.home.logs / f"{one.name}.log".lower()
                         )
                 if time.monotonic() > until:
+                    if answered:
+                        self._say("the worker is still warming up: jobs are taken, and wait for it")
+                        return
                     raise ServerFailed(
                         "The API", f"is not ready after {READY_SECONDS:.0f} s.", self.home.logs / "api.log"
                     )

@@ -65,7 +65,8 @@ def up(home: Home, *, host: str, port: int | None) -> None:
         click.echo(f"Feature Sieve is up already: {address.url}")
         return
     with home:
-        service = Service(home, host=host, port=port, say=click.echo)
+        service = Service(home, host=host, port=port, say=lambda said: click.echo(said, err=True))
+        click.echo("starting PostgreSQL, Redis, the API and a worker ...", err=True)
         service.start()
         with stop_signals() as wish:
             try:
@@ -80,6 +81,7 @@ def up(home: Home, *, host: str, port: int | None) -> None:
 
 
 def _greet(service: Service) -> None:
+    """Say where it is, and how to be somebody there. The first line is for programs too."""
     logged_in = _log_in(service.url, service.key)
     click.echo(f"Feature Sieve is up: {service.url}")
     click.echo(f"  data folder  {service.home.path} (processes write to {service.home.logs})")
@@ -87,8 +89,10 @@ def _greet(service: Service) -> None:
         click.echo(f"  sieve        is logged in on this machine ({logged_in})")
     else:
         click.echo(f"  sieve        stays logged in elsewhere; for this one: export SIEVE_URL={service.url}")
-    click.echo(f"  key          the admin's, for other machines: {service.home.key_file}")
-    click.echo("  stop         Ctrl-C")
+    click.echo(f"  key          the admin's: {service.home.key_file}")
+    click.echo(f"  log in       in a browser with that key; elsewhere: sieve login --url {service.url}")
+    click.echo("  try          sieve submit train --dataset digits --architecture convnet --watch")
+    click.echo("  stop         Ctrl-C once: running jobs are kept; twice: at once")
 
 
 def _log_in(url: str, key: str) -> Path | None:

@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
 from sieve.config import find_config
 from sieve.job import Job
 from sieve.objects import Dataset, Model, Record
+from sieve.patience import TRIES
 from sieve.reproducing import Reproduction, begin, compare
 from sieve.sending import as_file, send
 from sieve.specs import Spec
@@ -27,13 +28,19 @@ RecordT = TypeVar("RecordT", bound=Record)
 class Client:
     """A Feature Sieve server. Use as a context manager, or `close()` it."""
 
-    def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 30.0) -> None:
+    def __init__(
+        self, url: str | None = None, key: str | None = None, *, timeout: float = 30.0, tries: int = TRIES
+    ) -> None:
         """Address and key: given here, or `SIEVE_URL` and `SIEVE_API_KEY`, or the file that `sieve login` writes.
+
+        Args:
+            timeout: seconds without a byte after which a try is given up.
+            tries: how often a request is sent, at the most, while no answer comes or the server cannot.
 
         Raises:
             ConfigurationError: no place names an address.
         """
-        self.transport = Transport(find_config(url, key), timeout=timeout)
+        self.transport = Transport(find_config(url, key), timeout=timeout, tries=tries)
 
     def __enter__(self) -> Self:
         return self
@@ -216,6 +223,10 @@ class Client:
         presets = self.transport.json("GET", "/v1/presets")["data"]
         return {preset["name"]: preset for preset in presets if preset["kind"] == kind}
 
+    def architectures(self) -> dict[str, dict[str, Any]]:
+        """Networks that the server can build, by name: what each is, and the JSON schema of its options."""
+        return {entry["name"]: entry for entry in self.transport.json("GET", "/v1/architectures")["data"]}
+
     def me(self) -> dict[str, Any]:
         """Whose key this is."""
         me: dict[str, Any] = self.transport.json("GET", "/v1/me")
@@ -239,9 +250,28 @@ class Client:
 
 def _values(spec: Spec | Mapping[str, Any]) -> dict[str, Any]:
     """The JSON that describes a job; what was left at its default is left to the server."""
-    if not isinstance(spec, Spec):
-        return dict(spec)
-    return {"kind": getattr(spec, "kind", None)} | spec.model_dump(mode="json", exclude_unset=True)
+    return _given(spec, spec.model_dump(mode="json")) if isinstance(spec, Spec) else dict(spec)
+
+
+def _given(spec: Spec, dumped: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a spec's JSON values those that were given, and those that can be nothing else: `kind`, `method`."""
+    return {
+        name: _inside(getattr(spec, name), dumped[name])
+        for name, field in type(spec).model_fields.items()
+        if name in spec.model_fields_set or _only_value(field.annotation)
+    }
+
+
+def _only_value(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
+
+
+def _inside(value: Any, dumped: Any) -> Any:
+    if isinstance(value, Spec):
+        return _given(value, dumped)
+    if isinstance(value, tuple):
+        return [_inside(*pair) for pair in zip(value, dumped, strict=True)]
+    return dumped
 
 
 def _safe(name: str) -> str:

@@ -11,12 +11,15 @@ SieveError
     ├── NotFound             404
     ├── Conflict             409: not in the state that it is in
     ├── Refused              422: a field is wrong; `errors` says which
-    └── ServerFailed         429, 5xx: the server cannot now
+    └── ServerFailed         5xx: the server cannot now
+        └── TooManyRequests  429: not so fast; `retry_after` says when
 """
 
 from __future__ import annotations
 
+import email.utils
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,21 +71,31 @@ class FieldError:
 class ApiError(SieveError):
     """The server answered with a problem (RFC 9457)."""
 
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+    def __init__(self, status: int, problem: dict[str, Any], *, retry_after: str | None = None) -> None:
         self.status = status
+        self.retry_after = _seconds(retry_after)
+        """Seconds after which the server wants to be asked again; None where it does not say."""
         self.problem = problem
         """The whole document."""
         self.code: str = problem.get("code", "")
         """What went wrong, for programs: `unknown_name`, `illegal_transition`, ..."""
         self.detail: str = problem.get("detail") or problem.get("title") or f"status {status}"
-        self.errors = tuple(FieldError(e.get("pointer", ""), e.get("message", "")) for e in problem.get("errors", ()))
+        self.errors = tuple(
+            FieldError(str(e.get("pointer", "")), str(e.get("message", ""))) for e in problem.get("errors") or ()
+        )
         fields = "".join(f"\n  {error.pointer or '/'}: {error.message}" for error in self.errors)
         super().__init__(self.detail + fields)
 
+    @property
+    def temporary(self) -> bool:
+        """May the same request succeed a little later? The client asks again by itself, a few times."""
+        return self.status in _TEMPORARY or (self.status == 409 and self.code == _BUSY)
+
     @classmethod
-    def of(cls, status: int, problem: dict[str, Any]) -> ApiError:
-        """The error that fits a status."""
-        return _BY_STATUS.get(status, ServerFailed if status >= 500 else ApiError)(status, problem)
+    def of(cls, status: int, problem: dict[str, Any], *, retry_after: str | None = None) -> ApiError:
+        """The error that fits a status. `retry_after` is the header, in seconds or as a date."""
+        kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else ApiError)
+        return kind(status, problem, retry_after=retry_after)
 
 
 class NotAllowed(ApiError):
@@ -105,11 +118,31 @@ class ServerFailed(ApiError):
     """The server cannot now."""
 
 
+class TooManyRequests(ServerFailed):
+    """Not so fast; `retry_after` says when."""
+
+
+_TEMPORARY = frozenset({429, 502, 503, 504})
+_BUSY = "in_flight"
+"""Code of a 409: what carries the same idempotency key is still being done."""
 _BY_STATUS: dict[int, type[ApiError]] = {
     401: NotAllowed,
     403: NotAllowed,
     404: NotFound,
     409: Conflict,
     422: Refused,
-    429: ServerFailed,
+    429: TooManyRequests,
 }
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """What `Retry-After` asks for."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        until = email.utils.parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max((until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,7 +13,8 @@ import httpx
 from pydantic import Field
 
 from sieve.errors import JobUnsuccessful, ServerFailed, WaitTimeout
-from sieve.objects import Artifact, Child, Event, Progress, Record, StatusReason
+from sieve.notebook.cards import job_card
+from sieve.objects import Artifact, Child, Dataset, Event, Model, Progress, Record, StatusReason
 
 if TYPE_CHECKING:
     from sieve.transport import Progress as Told
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "skipped"})
 LONGEST_POLL = 30.0
 """Seconds that one request waits for a job to end."""
+LATE = 30.0
+"""Seconds after its time at which the answer to such a request is given up."""
 SILENCE = 60.0
 """Seconds without even a heartbeat after which an event stream is opened anew."""
+PATIENCE = 300.0
+"""Seconds that who waits for a job waits for a server that is away, such as for an upgrade."""
 
 
 class Job(Record):
@@ -61,6 +66,9 @@ class Job(Record):
         percent = f" {self.progress.fraction:.0%}" if running and self.progress else ""
         return f"<Job {self.id} {self.kind}{name} {self.state}{percent}>"
 
+    def _repr_html_(self) -> str:
+        return job_card(self)
+
     @property
     def done(self) -> bool:
         """Has it ended, well or not?"""
@@ -71,9 +79,9 @@ class Job(Record):
         """Has it ended well?"""
         return self.state == "succeeded"
 
-    def refresh(self) -> Self:
-        """Ask the server again."""
-        return self._updated(self._client.transport.json("GET", f"/v1/jobs/{self.id}"))
+    def refresh(self, *, patience: float = 0) -> Self:
+        """Ask the server again; one that is away is waited for as long as `patience` says, in seconds."""
+        return self._updated(self._client.transport.json("GET", f"/v1/jobs/{self.id}", patience=patience))
 
     def cancel(self) -> Self:
         """Ask for its end; of a study, for that of all its jobs."""
@@ -111,36 +119,56 @@ class Job(Record):
             left = LONGEST_POLL if until is None else min(LONGEST_POLL, until - time.monotonic())
             if left <= 0:
                 raise WaitTimeout(self, timeout or 0)
-            prefer = {"Prefer": f"wait={max(1, round(left))}"}
-            self._updated(
-                self._client.transport.json("GET", f"/v1/jobs/{self.id}", headers=prefer, timeout=LONGEST_POLL + 30)
-            )
+            if left < 1:  # less than the server can be asked to wait
+                time.sleep(left)
+            prefer = {"Prefer": f"wait={left:.0f}"} if left >= 1 else None
+            told = {"headers": prefer, "timeout": left + LATE, "patience": PATIENCE if until is None else left}
+            self._updated(self._client.transport.json("GET", f"/v1/jobs/{self.id}", **told))
         if check and not self.succeeded:
             raise JobUnsuccessful(self)
         return self
 
     def stream(self, *, after: int = 0) -> Iterator[Event]:
         """Its events as they happen, from the one after `after`, until it has ended. Survives lost connections."""
-        attempt = 0
+        patience = self._client.transport.patience(PATIENCE)
         while True:
             headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
             try:
                 with self._client.transport.stream(f"/v1/jobs/{self.id}/events", headers=headers, timeout=SILENCE) as r:
-                    for kind, values in _server_sent(r.iter_lines()):
+                    for kind, values in _server_sent(r.iter_lines(), patience.moved):
                         if kind == "end":
                             self._updated({"state": values["state"]})
                             return
                         event = Event.model_validate(values)
-                        after, attempt = event.id, 0
-                        yield event
-            except (httpx.TransportError, ServerFailed) as error:
-                self._client.transport.pause(attempt, error)
-            attempt += 1
+                        if event.id > after:  # a proxy may have repeated it
+                            after = event.id
+                            yield event
+                failure: Exception = httpx.RemoteProtocolError("the stream ended before the job did")
+            except (httpx.TransportError, ServerFailed, ValueError) as error:
+                failure = error
+            patience.pause(failure)
+
+    def events(self, *, after: int = 0) -> Iterator[Event]:
+        """What has happened to it until now, from the event after `after`; turns its own pages."""
+        while True:
+            page = self._client.transport.json("GET", f"/v1/jobs/{self.id}/events", params={"after": after})
+            yield from (Event._of(self._client, values) for values in page["data"])
+            if not page["data"]:
+                return
+            after = page["data"][-1]["id"]
 
     def artifacts(self) -> list[Artifact]:
         """The files that it made; of a study, those of all its jobs."""
         page = self._client.transport.json("GET", f"/v1/jobs/{self.id}/artifacts")
         return [Artifact._of(self._client, values) for values in page["data"]]
+
+    def model(self) -> Model:
+        """The model that it made. Raises `ValueError` where it made none, or none yet."""
+        return self._client.model(self._made("model"))  # type: ignore[no-any-return]
+
+    def dataset(self) -> Dataset:
+        """The dataset that it made. Raises `ValueError` where it made none, or none yet."""
+        return self._client.dataset(self._made("dataset"))  # type: ignore[no-any-return]
 
     def metrics(self, *names: str, points: int = 1000) -> dict[str, list[tuple[int, float]]]:
         """Its curves, by name: (step, value), thinned out to about `points` each; all of them without names."""
@@ -170,6 +198,11 @@ class Job(Record):
         """Where an artifact belongs in a download: those of a study's jobs each in a folder of the job's name."""
         return f"{artifact.node}/{artifact.name}" if self.is_study and artifact.node else artifact.name
 
+    def _made(self, what: str) -> str:
+        if what not in self.outputs:
+            raise ValueError(f"{self.id} ({self.kind}, {self.state}) has made no {what}")
+        return self.outputs[what]
+
     def _asked(self, verb: str) -> Self:
         return self._updated(self._client.transport.json("POST", f"/v1/jobs/{self.id}/{verb}"))
 
@@ -180,10 +213,11 @@ class Job(Record):
         return self
 
 
-def _server_sent(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(event, data) of each message of an event stream; comments are skipped."""
+def _server_sent(lines: Iterator[str], alive: Callable[[], None]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(event, data) of each message of an event stream; comments are skipped. `alive` is told of every line."""
     kind, data = "message", ""
     for line in lines:
+        alive()
         if not line:
             if data:
                 yield kind, json.loads(data)

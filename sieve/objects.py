@@ -5,14 +5,17 @@ Fields are read as attributes; what a newer server adds is kept in `model_extra`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from sieve import cache
+from sieve.notebook.made import dataset_sheet, model_figures
 from sieve.specs import FormatName
+from sieve.tensors import Split, torch_dataset
 
 if TYPE_CHECKING:
     from sieve.client import Client
@@ -153,10 +156,52 @@ class Dataset(Record):
         if format != "safetensors":
             (file,) = [file for file in self.export(format).wait().artifacts() if file.role == "data"]
             return file.download(path, progress=progress)
+        if self.sha256 is None:
+            raise ValueError(f"{self.id} is {self.source}, no file: only what a job made can be downloaded")
         url = f"/v1/datasets/{self.id}/download?format=safetensors"
-        return _fetch(
-            self._client, url, path, name=f"{self.id}.safetensors", sha256=self.sha256 or "", progress=progress
-        )
+        name = f"{self.id}.safetensors"
+        return _fetch(self._client, url, path, name=name, sha256=self.sha256, progress=progress)
+
+    def to_torch(
+        self,
+        split: Split = "train",
+        *,
+        transform: Callable[[Any], Any] | None = None,
+        progress: Told | None = None,
+    ) -> Any:
+        """A `torch.utils.data.Dataset` of (image, label): float32 [C, H, W] in [0, 1], and an int.
+
+        Its `images` [n, C, H, W], `labels`, `classes` and `columns` are all there in memory. The file is fetched once:
+        what was downloaded before, by this or by `download`, is read where it lies, after its sha256 was checked.
+
+        Args:
+            split: `train`, or `test` where the dataset has images for it.
+            transform: applied to an image when it is taken.
+
+        Raises:
+            ConfigurationError: torch or safetensors is not installed here.
+            ValueError: it has no file, or no images of this split.
+        """
+        path = cache.find(self.sha256) if self.sha256 is not None else None
+        if path is None:
+            target = cache.cached_path(self.sha256 or "")
+            target.unlink(missing_ok=True)  # it points at a file that is gone, or another one now
+            path = self.download(target, progress=progress)
+        return torch_dataset(path, split, transform)
+
+    def picture(self) -> bytes | None:
+        """The PNG that its job left of some of its images; None for what no job made."""
+        if self.job is None:
+            return None
+        page = self._client.transport.json("GET", f"/v1/jobs/{self.job}/artifacts")
+        for values in page["data"]:
+            if values["role"] == "picture":
+                data: bytes = self._client.transport.ask("GET", values["url"], headers={"Accept": "*/*"}).content
+                return data
+        return None
+
+    def _repr_html_(self) -> str:
+        return dataset_sheet(self)
 
 
 class Model(Record):
@@ -183,6 +228,14 @@ class Model(Record):
         url = f"/v1/models/{self.id}/weights"
         return _fetch(self._client, url, path, name=f"{self.id}.safetensors", sha256=self.sha256, progress=progress)
 
+    def made_by(self) -> Job | None:
+        """The job that trained it; its `result` and `metrics()` are the model's figures."""
+        job: Job | None = None if self.job is None else self._client.job(self.job)
+        return job
+
+    def _repr_html_(self) -> str:
+        return model_figures(self)
+
 
 def _lineage(client: Any, url: str) -> dict[str, Any]:
     answer: dict[str, Any] = client.transport.json("GET", f"{url}/lineage")
@@ -195,4 +248,6 @@ def _fetch(client: Any, url: str, path: str | Path, *, name: str, sha256: str, p
         target /= name
     target.parent.mkdir(parents=True, exist_ok=True)
     fetched: Path = client.transport.download(url, target, sha256=sha256, progress=progress)
+    if fetched != cache.cached_path(sha256):
+        cache.remember(sha256, fetched)
     return fetched

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-import email.utils
-import hashlib
-import os
-import random
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from sieve import __version__
 from sieve.config import Config
-from sieve.errors import ApiError, DownloadDamaged, ServerUnreachable
+from sieve.errors import ApiError
+from sieve.fetching import Progress, fetch
+from sieve.patience import TRIES, Patience
 
-TRIES = 4
-LONGEST_PAUSE = 60.0
-"""Seconds; a server that asks for more is not waited for any longer."""
-_TRY_AGAIN = frozenset({429, 502, 503, 504})
+__all__ = ["Progress", "Transport"]
 
-Progress = Callable[[int, int], None]
-"""Told the bytes that are there and the bytes there will be."""
+_HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Transport:
     """A server, reached with a key. Every request may be repeated: a POST carries an idempotency key."""
 
-    def __init__(self, config: Config, *, timeout: float = 30.0) -> None:
-        """`timeout`: seconds without a byte after which a try is given up."""
+    def __init__(self, config: Config, *, timeout: float = 30.0, tries: int = TRIES) -> None:
+        """`timeout`: seconds without a byte after which a try is given up. `tries`: at one request, at the most."""
         self.config = config
+        self._tries = tries
         headers = {"User-Agent": f"feature-sieve/{__version__}", "Accept": "application/json"}
         if config.key:
             headers["Authorization"] = f"Bearer {config.key}"
         self._http = httpx.Client(
-            base_url=config.url, headers=headers, timeout=httpx.Timeout(timeout, connect=5.0), follow_redirects=True
+            base_url=config.url,
+            headers=headers,
+            timeout=httpx.Timeout(timeout, connect=5.0),
+            follow_redirects=True,
+            trust_env=urlsplit(config.url).hostname not in _HERE,  # no proxy that the environment names leads here
         )
 
     def close(self) -> None:
@@ -55,9 +53,11 @@ class Transport:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        patience: float = 0,
     ) -> Any:
         """The JSON that the server answers with."""
-        return self.ask(method, path, params=params, body=body, headers=headers, timeout=timeout).json()
+        asked = {"params": params, "body": body, "headers": headers, "timeout": timeout, "patience": patience}
+        return self.ask(method, path, **asked, whole_json=True).json()
 
     def ask(
         self,
@@ -69,8 +69,15 @@ class Transport:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        patience: float = 0,
+        whole_json: bool = False,
     ) -> httpx.Response:
         """One answer, read whole. `body` is sent as JSON, `content` as it is.
+
+        Args:
+            timeout: seconds without a byte after which a try is given up, where it is not the client's own.
+            patience: seconds that a server which is away is waited for; at least a few tries are made.
+            whole_json: an answer that is no JSON, such as one that was cut short, counts as none.
 
         Raises:
             ApiError: the server answered with a problem.
@@ -85,16 +92,20 @@ class Transport:
         if content is not None:
             extra["content"] = content
         params = {name: value for name, value in (params or {}).items() if value is not None}
-        for attempt in range(TRIES):
+        tries = self.patience(patience)
+        while True:
             try:
-                response = self._http.request(method, path, params=params, headers=sent, **extra)
-            except httpx.TransportError as error:
-                self.pause(attempt, error)
-                continue
-            if response.status_code not in _TRY_AGAIN or attempt == TRIES - 1:
-                return _checked(response)
-            time.sleep(_asked_pause(response, attempt))
-        raise AssertionError("the last try returns or raises")
+                response = checked(self._http.request(method, path, params=params, headers=sent, **extra))
+                if whole_json:
+                    response.json()
+            except (httpx.TransportError, httpx.DecodingError, ValueError) as error:
+                tries.pause(error)
+            except ApiError as error:
+                if not error.temporary:
+                    raise
+                tries.pause(error)
+            else:
+                return response
 
     @contextmanager
     def stream(
@@ -105,78 +116,19 @@ class Transport:
         with self._http.stream("GET", path, headers=dict(headers), **extra) as response:
             if response.status_code >= 400:
                 response.read()
-            yield _checked(response)
+            yield checked(response)
 
     def download(self, path: str, target: Path, *, sha256: str, progress: Progress | None = None) -> Path:
-        """Fetch a file through `target` + `.part`, which a later try goes on from, and check its sha256.
+        """Fetch a file, see `sieve.fetching.fetch`."""
+        return fetch(self, path, target, sha256=sha256, progress=progress)
 
-        Nothing is fetched where `target` is already that file.
-
-        Raises:
-            DownloadDamaged: the checksum differs; the part is removed.
-            ApiError, ServerUnreachable: as `ask`.
-        """
-        if target.is_file() and _sha256(target) == sha256:
-            return target
-        part = target.with_name(target.name + ".part")
-        resumed = part.exists()
-        while not self._fetched(path, part, sha256, progress):
-            part.unlink()
-            if not resumed:
-                raise DownloadDamaged(f"{target.name} arrived damaged: its sha256 is not {sha256}")
-            resumed = False  # the part may have been of another file: once more, from the beginning
-        os.replace(part, target)
-        return target
-
-    def _fetched(self, path: str, part: Path, sha256: str, progress: Progress | None) -> bool:
-        """Complete `part`; is it what was asked for?"""
-        attempt = 0
-        while True:
-            before = _size(part)
-            try:
-                pause = self._fetch(path, part, sha256, progress, last=attempt >= TRIES - 1)
-            except httpx.TransportError as error:
-                if _size(part) > before:
-                    attempt = 0  # it moves, and as long as it does there is hope
-                self.pause(attempt, error)
-            else:
-                if pause is None:
-                    return _sha256(part) == sha256
-                time.sleep(pause)
-            attempt += 1
-
-    def _fetch(self, path: str, part: Path, sha256: str, progress: Progress | None, *, last: bool) -> float | None:
-        """One try at what is missing of a file. None when it has come, or the seconds to wait before the next try."""
-        there = _size(part)
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        if there:
-            headers |= {"Range": f"bytes={there}-", "If-Range": f'"{sha256}"'}
-        with self._http.stream("GET", path, headers=headers) as response:
-            if response.status_code in _TRY_AGAIN and not last:
-                return _asked_pause(response, 0)
-            if response.status_code == 416:  # nothing is missing, or the part is of something else
-                return None
-            if response.status_code >= 400:
-                response.read()
-            goes_on = _checked(response).status_code == 206
-            there = there if goes_on else 0
-            total = there + int(response.headers["Content-Length"])
-            with part.open("ab" if goes_on else "wb") as file:
-                for chunk in response.iter_raw():  # as it comes: a chunk size would hold back, and lose, the last bytes
-                    file.write(chunk)
-                    there += len(chunk)
-                    if progress is not None:
-                        progress(there, total)
-        return None
-
-    def pause(self, attempt: int, error: Exception) -> None:
-        """Sleep before the next try; after the last one raise `ServerUnreachable`."""
-        if attempt >= TRIES - 1:
-            raise ServerUnreachable(f"{self.config.url} does not answer: {error}") from error
-        time.sleep(_pause(attempt))
+    def patience(self, seconds: float = 0) -> Patience:
+        """What to be patient with this server with."""
+        return Patience(self.config.url, seconds, self._tries)
 
 
-def _checked(response: httpx.Response) -> httpx.Response:
+def checked(response: httpx.Response) -> httpx.Response:
+    """The response, or the problem that it is."""
     if response.status_code < 400:
         return response
     try:
@@ -185,30 +137,4 @@ def _checked(response: httpx.Response) -> httpx.Response:
         problem = {}
     if not isinstance(problem, dict):
         problem = {}
-    raise ApiError.of(response.status_code, problem)
-
-
-def _pause(attempt: int) -> float:
-    """Seconds before the next try: 0.5, 1, 2, ... less up to half of it, so that clients do not come back together."""
-    return 0.5 * 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - jitter keeps no secret
-
-
-def _asked_pause(response: httpx.Response, attempt: int) -> float:
-    """What `Retry-After` asks for, in seconds or as a date, or else our own."""
-    asked = response.headers.get("Retry-After", "")
-    if asked.isdigit():
-        return min(float(asked), LONGEST_PAUSE)
-    try:
-        until = email.utils.parsedate_to_datetime(asked)
-    except ValueError:
-        return _pause(attempt)
-    return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), LONGEST_PAUSE)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    raise ApiError.of(response.status_code, problem, retry_after=response.headers.get("Retry-After"))

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from sieve import __version__
 from sieve.cli import jobs, results, server
+from sieve.cli.completion import completion
 from sieve.cli.lineage import reproduce
 from sieve.cli.login import login
 from sieve.cli.slots import slots
@@ -56,6 +57,7 @@ for command in (
     results.datasets,
     results.models,
     login,
+    completion,
     server.admin,
 ):
     sieve.add_command(command)
@@ -72,13 +74,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except SieveError as error:
-        err = Console(stderr=True, highlight=False, soft_wrap=True)
-        err.print(f"error: {error}", markup=False, style="red")
-        for note in getattr(error, "__notes__", ()):
-            err.print(note, markup=False, style="dim")
+    except SystemExit:
+        if not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # click's sign that stdout was closed
+            raise
+        return 0  # who reads has seen enough: `sieve jobs | head -1`
+    except (SieveError, OSError) as error:
+        _say(error)
         return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
     return 0
+
+
+def _say(error: Exception) -> None:
+    err = Console(stderr=True, highlight=False, soft_wrap=True)
+    err.print(f"error: {error}", markup=False, style="red")
+    for note in getattr(error, "__notes__", ()):
+        err.print(note, markup=False, style="dim")
 
 
 def main() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import click
 from rich.text import Text
 
+from sieve.cli.completion import complete_any, complete_job
 from sieve.cli.lineage import show_made
 from sieve.cli.terminal import Terminal, ago, duration, state_text, with_terminal
 from sieve.job import Job
@@ -49,11 +51,12 @@ def jobs(
                 job.owner,
                 ago(job.created_at),
             ),
+            spare=("owner", "age", "progress", "kind", "name"),
         )
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=complete_any)
 @click.option("--lineage", is_flag=True, help="Of a dataset or model: all that it was made of, to the beginning.")
 @with_terminal
 def show(terminal: Terminal, id_: str, lineage: bool) -> None:
@@ -78,20 +81,21 @@ def show(terminal: Terminal, id_: str, lineage: bool) -> None:
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=complete_job)
 @click.option("--follow", "-f", is_flag=True, help="Stay, and print new lines as they come, until the job has ended.")
 @with_terminal
 def logs(terminal: Terminal, job_id: str, follow: bool) -> None:
-    """Print a job's log."""
+    """Print a job's log; as JSON, an object a line with its time."""
     with terminal.client() as client:
         job = client.job(job_id)
-        if not follow:
+        if not (follow or terminal.json):
             for line in job.logs():
                 click.echo(line)
             return
-        for event in job.stream():
+        for event in job.stream() if follow else job.events():
             if event.type == "log":
-                click.echo(event.data.get("message", ""))
+                said = event.data.get("message", "")
+                click.echo(json.dumps({"at": event.at, "message": said}, default=str) if terminal.json else said)
 
 
 @click.command()
@@ -112,12 +116,13 @@ def queue(terminal: Terminal) -> None:
             duration(row["waiting_seconds"]),
             row["reason"],
         ),
+        spare=("waits", "kind", "priority", "owner", "why"),
     )
 
 
 def _verb(name: str, help_text: str, act: Callable[[Job], Job]) -> click.Command:
     @click.command(name, help=help_text)
-    @click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
+    @click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_job)
     @with_terminal
     def command(terminal: Terminal, job_ids: tuple[str, ...]) -> None:
         with terminal.client() as client:
@@ -134,14 +139,19 @@ retry = _verb("retry", "Queue jobs again that failed or were cancelled.", Job.re
 
 
 @click.command()
-@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
+@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_job)
 @with_terminal
 def delete(terminal: Terminal, job_ids: tuple[str, ...]) -> None:
     """Forget ended jobs with all that they made; of a study, all its jobs."""
     with terminal.client() as client:
         for job_id in job_ids:
             client.job(job_id).delete()
-            terminal.say(f"{job_id} is deleted")
+            if not (terminal.json or terminal.quiet):
+                terminal.say(f"{job_id} is deleted")
+    if terminal.json:
+        terminal.values([{"id": job_id, "deleted": True} for job_id in job_ids])
+    elif terminal.quiet:
+        terminal.say("\n".join(job_ids))
 
 
 def _describe(terminal: Terminal, job: Job) -> None:
@@ -164,6 +174,7 @@ def _describe(terminal: Terminal, job: Job) -> None:
             job.children,
             ("id", "node", "state", "progress"),
             lambda child: (child.id, child.node, state_text(child.state), _progress(child)),
+            spare=("progress", "id"),
         )
     if job.result and not job.is_study:
         terminal.say("")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.tree import Tree
 
+from sieve.cli.completion import complete_any
 from sieve.cli.terminal import Terminal, ago, size, with_terminal
 from sieve.client import Client
 from sieve.objects import Dataset, Model
@@ -20,7 +21,7 @@ _DIGITS = 12
 
 
 @click.command()
-@click.argument("made", metavar="ID")
+@click.argument("made", metavar="ID", shell_complete=complete_any)
 @with_terminal
 def reproduce(terminal: Terminal, made: str) -> None:
     """Make a dataset (ds_…) or model (mdl_…) once more from its spec, and compare hash and figures.

@@ -7,6 +7,7 @@ option tables are `key=value` (`--dataset.options size=16`), and lists of object
 
 from __future__ import annotations
 
+import difflib
 import types
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -16,6 +17,7 @@ import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from sieve.cli.completion import BY_FIELD
 from sieve.specs import Reference, Spec
 
 CROWDED = 60
@@ -67,7 +69,7 @@ def _of_field(field: FieldInfo, path: tuple[str, ...]) -> Iterator[click.Option]
     branches = _branches(field.annotation)
     specs = [branch for branch in branches if isinstance(branch, type) and issubclass(branch, Spec)]
     if specs and issubclass(specs[0], Reference):
-        yield _option(path, (*path, "name"), field, metavar="NAME")
+        yield _option(path, (*path, "name"), field, metavar="NAME", shell_complete=BY_FIELD.get(path[-1]))
         yield from (option for option in _of_fields(specs[0], path) if not option.name.endswith("__name"))
     elif len(specs) == 1:
         yield from _of_fields(specs[0], path)
@@ -82,9 +84,9 @@ def _of_field(field: FieldInfo, path: tuple[str, ...]) -> Iterator[click.Option]
     elif branches[0] is bool:
         yield _option(path, path, field, switch=True)
     elif get_origin(branches[0]) is Literal:
-        yield _option(path, path, field, type=click.Choice([str(value) for value in get_args(branches[0])]))
+        yield _option(path, path, field, type=Word([str(value) for value in get_args(branches[0])]))
     elif branches[0] in _SCALARS:
-        yield _option(path, path, field, type=branches[0])
+        yield _option(path, path, field, type=branches[0], shell_complete=BY_FIELD.get(path[-1]))
     else:
         yield _option(path, path, field, type=_Yaml(), multiple=True, callback=_flattened)
 
@@ -99,7 +101,7 @@ def _of_union(specs: list[type[Spec]], path: tuple[str, ...]) -> Iterator[click.
         field = having[0][1]
         if get_origin(field.annotation) is Literal and len(having) == len(specs):
             tags = [str(tag) for _, branch in having for tag in get_args(branch.annotation)]
-            yield _option((*path, name), (*path, name), field, type=click.Choice(tags))
+            yield _option((*path, name), (*path, name), field, type=Word(tags))
         else:
             same = all(branch.default == field.default for _, branch in having)
             yield from _of_field(
@@ -141,6 +143,20 @@ def _branches(annotation: Any) -> list[Any]:
             found for argument in get_args(annotation) if argument is not type(None) for found in _branches(argument)
         ]
     return [annotation]
+
+
+class Word(click.Choice[str]):
+    """One of some words; a wrong one is told the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            near = difflib.get_close_matches(str(value), [str(choice) for choice in self.choices], n=1)
+            if near:
+                self.fail(f"{error.message.rstrip('.')}; did you mean {near[0]!r}?", param, ctx)
+            raise
 
 
 class _Listed(click.ParamType[list[Any]]):

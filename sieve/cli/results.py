@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import get_args
 
 import click
-from rich.markdown import Markdown
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from sieve.cli.completion import complete_any, complete_job
 from sieve.cli.terminal import Terminal, ago, with_terminal
 from sieve.client import Client
 from sieve.objects import Artifact, Dataset, Model
@@ -16,7 +16,7 @@ from sieve.specs import FormatName
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=complete_job)
 @click.option("--format", "form", type=click.Choice(["json", "md", "html"]), help="Default: md, drawn for people.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to this file instead of stdout.")
 @with_terminal
@@ -31,13 +31,15 @@ def report(terminal: Terminal, job_id: str, form: str | None, output: Path | Non
         output.write_text(text, encoding="utf-8")
         terminal.hint(f"written to {output}")
     elif chosen == "md" and form is None and terminal.out.is_terminal:
+        from rich.markdown import Markdown  # noqa: PLC0415 - slow to import, and needed here alone
+
         terminal.out.print(Markdown(text))
     else:
         click.echo(text)
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=complete_any)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 @click.option(
     "--role", type=click.Choice(["model", "dataset", "report", "picture", "data"]), help="Of a job: only these."
@@ -118,6 +120,7 @@ def datasets(terminal: Terminal, limit: int) -> None:
                 row.test_images,
                 row.summary or row.job,
             ),
+            spare=("what", "source", "test", "shape", "train"),
         )
 
 
@@ -138,6 +141,7 @@ def models(terminal: Terminal, limit: int) -> None:
                 row.job,
                 ago(row.created_at),
             ),
+            spare=("job", "age", "shape", "classes"),
         )
 
 
@@ -162,4 +166,6 @@ def _files(client: Client, id_: str, role: str | None) -> list[tuple[str, Artifa
         job = client.job(id_)
         return [(job.path_of(artifact), artifact) for artifact in job.artifacts() if role in (None, artifact.role)]
     made = client.model(id_) if id_.startswith("mdl_") else client.dataset(id_)
+    if made.sha256 is None:
+        raise click.UsageError(f"{id_} is no file: only what a job made, or was uploaded, can be downloaded")
     return [(f"{made.id}.safetensors", made)]

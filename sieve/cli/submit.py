@@ -8,7 +8,8 @@ from typing import IO, Any
 import click
 import yaml
 
-from sieve.cli.options import option_of, spec_options, spec_values
+from sieve.cli.durations import Duration
+from sieve.cli.options import Word, option_of, spec_options, spec_values
 from sieve.cli.terminal import Terminal, duration, size, with_terminal
 from sieve.cli.watch import follow
 from sieve.errors import Refused
@@ -35,7 +36,6 @@ from sieve.specs import (
 )
 
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 KINDS: dict[str, type[Spec]] = {
     "train": TrainSpec,
     "synthesize": SynthesizeSpec,
@@ -76,20 +76,6 @@ MEASURING_SECONDS = 30.0
 """A dry run waits this long for networks that the server has to measure first."""
 
 
-class Duration(click.ParamType[float]):
-    """Seconds, or a number of `m`inutes, `h`ours or `d`ays."""
-
-    name = "duration"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """In seconds."""
-        number, unit = (value[:-1], value[-1]) if value[-1:] in _UNITS else (value, "s")
-        try:
-            return float(number) * _UNITS[unit]
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 90, 30m, 2h or 3d", param, ctx)
-
-
 def _beside() -> list[click.Option]:
     """What may be said of a job of any kind."""
     return [
@@ -98,7 +84,7 @@ def _beside() -> list[click.Option]:
         ),
         click.Option(["--name", "job_name"], default="", help="A name for people."),
         click.Option(["--label", "labels"], multiple=True, metavar="KEY=VALUE", help="A label to find the job by."),
-        click.Option(["--priority"], type=click.Choice(list(PRIORITIES)), default="normal", show_default=True),
+        click.Option(["--priority"], type=Word(list(PRIORITIES)), default="normal", show_default=True),
         click.Option(["--max-queue-time"], type=Duration(), help="Cancel it if it has not started by then."),
         click.Option(["--max-run-time"], type=Duration(), help="Let it fail once it ran for this long: 30m."),
         click.Option(
@@ -113,6 +99,7 @@ def _beside() -> list[click.Option]:
             help="Have the spec checked, and print the jobs it would make and what they would take; make none.",
         ),
         click.Option(["--watch", "-w", "watched"], is_flag=True, help="Follow the job until it has ended."),
+        click.Option(["--timeout"], type=Duration(), help="Stop watching after this time; the job goes on: 10m."),
     ]
 
 
@@ -132,6 +119,7 @@ def _submit(kind: str | None) -> Any:
         idempotency_key: str | None,
         dry_run: bool,
         watched: bool,
+        timeout: float | None,
         **fields: Any,
     ) -> None:
         context = click.get_current_context()
@@ -164,7 +152,7 @@ def _submit(kind: str | None) -> Any:
                 raise
             if watched:
                 terminal.hint(job.id)
-                follow(terminal, job)
+                follow(terminal, job, timeout)
             elif terminal.json:
                 terminal.values(job.to_dict())
             else:
@@ -264,9 +252,15 @@ def _show_plan(terminal: Terminal, plan: dict[str, Any]) -> None:
     total = {"kind": "total", "node": None, "estimate": whole}
     several = len(plan["jobs"]) > 1
     columns = ("kind", "node", "time", "between", "memory", "disk")
-    terminal.rows([*plan["jobs"], *([total] if several else [])], columns, _plan_row)
+    spare = ("disk", "between", "memory", "kind")
+    terminal.rows([*plan["jobs"], *([total] if several else [])], columns, _plan_row, id_=_node, spare=spare)
     terminal.hint(_basis(plan["jobs"], whole))
     terminal.hint("the spec is in order; nothing was submitted")
+
+
+def _node(job: dict[str, Any]) -> str:
+    """What a quiet dry run says of a job: its name in the study's graph, of a job alone its kind."""
+    return str(job["node"] or job["kind"])
 
 
 def _plan_row(job: dict[str, Any]) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from sieve.cli.table import fitted
 from sieve.client import Client
 
 COLOURS = {
@@ -63,21 +63,24 @@ class Terminal:
         row: Callable[[Any], Sequence[Any]],
         *,
         id_: Callable[[Any], str] = lambda record: record["job"] if isinstance(record, dict) else record.id,
+        spare: Sequence[str] = (),
     ) -> None:
-        """Records as a table, as JSON, or (quietly) as their ids."""
+        """Records as a table, as JSON, or (quietly) as their ids.
+
+        A terminal that is too narrow first gets long cells cut or folded (see `sieve.cli.table`), then goes without the
+        columns in `spare`, the first ones first.
+        """
         if self.json:
             self.values([record if isinstance(record, dict) else record.to_dict() for record in records])
         elif self.quiet:
             for record in records:
                 click.echo(id_(record))
         else:
-            table = Table(box=None, header_style="bold", pad_edge=False)
-            for column in columns:
-                table.add_column(column, overflow="fold", no_wrap=column in ("id", "job"))
-            for record in records:
-                table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell or "")) for cell in row(record)))
-            if table.row_count:
-                self.out.print(table)
+            cells = [
+                [cell if isinstance(cell, Text) else Text(str(cell or "")) for cell in row(one)] for one in records
+            ]
+            if cells:
+                self.out.print(fitted(columns, cells, self.out.width, spare))
             else:
                 self.hint("there are none")
 

@@ -5,6 +5,7 @@ A preset holds plain values, as a user would write them; `StudySpec` checks them
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 _DIGITS_TRAINING = {"epochs": 40, "batch_size": 64, "learning_rate": 0.2, "weight_decay": 5e-4}
@@ -79,7 +80,9 @@ def with_preset(values: dict[str, Any]) -> dict[str, Any]:
     if name is None:
         return values
     if not isinstance(name, str) or name not in PRESETS:
-        raise ValueError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+        near = difflib.get_close_matches(str(name), PRESETS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PRESETS)}"
+        raise ValueError(f"there is no preset {name!r}; {hint}")
     return merged(PRESETS[name], values)
 
 

@@ -236,19 +236,6 @@ def test_in_a_checkout_they_are_the_servers_own() -> None:
     assert "--host" in done.stdout
 
 
-def test_interrupted(sieve: Command, address: str, key: str, tmp_path: Path) -> None:
-    job = sieve(*TRAIN, "-q").out.strip()
-    command = [sys.executable, "-c", "from sieve.cli import main; main()", "watch", job]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    try:
-        threading.Timer(2.5, process.send_signal, args=(2,)).start()
-        _, err = process.communicate(timeout=20)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "Traceback" not in err
-
-
 def test_piped_output_has_no_colours(sieve: Command) -> None:
     sieve(*TRAIN)
     assert "\x1b" not in sieve("jobs").out
@@ -290,3 +277,80 @@ def test_a_large_job_is_shared_out(sieve: Command, client: Client) -> None:
     assert sieve(*synthesize, "--shards", "many").code == 2
     assert sieve(*synthesize, "--shards", "0").code == 2
     assert "cannot be shared out" in sieve(*TRAIN, "--shards", "2").err
+
+
+def test_a_log_is_lines_of_json_where_it_is_asked_for(sieve: Command, hand: Hand) -> None:
+    job = sieve(*TRAIN, "-q").out.strip()
+    attempt = hand.take()
+    attempt.record(("log", {"message": "one"}), ("log", {"message": "two"}))
+    attempt.fail()
+    for options in ((), ("--follow",)):
+        said = sieve("logs", job, "--json", *options).out.splitlines()
+        assert [json.loads(line)["message"] for line in said] == ["one", "two"]
+        assert json.loads(said[0])["at"]
+
+
+def test_what_is_watched_for_too_long_exits_with_5(sieve: Command, client: Client) -> None:
+    job = sieve(*TRAIN, "-q").out.strip()
+    assert sieve("watch", job, "--timeout", "1s").code == 5
+    assert sieve("watch", job, "--timeout", "1s", "--quiet").code == 5
+    assert sieve("watch", job, "--timeout", "soon").code == 2
+    assert sieve(*TRAIN, "--watch", "--timeout", "1").code == 5
+    assert client.job(job).state == "queued", "it goes on"
+
+
+def test_wrong_words_are_told_the_nearest(sieve: Command) -> None:
+    def near(*arguments: str) -> str:
+        said = sieve(*arguments)
+        assert said.code == 2
+        return said.err
+
+    assert "'jobs'" in near("jbos")
+    assert "'train'" in near("submit", "trian")
+    assert "--dataset" in near("submit", "train", "--datset", "digits")
+    assert "did you mean 'cifar10'?" in near("submit", "study", "--preset", "cifar")
+    assert "did you mean 'cifar10'?" in near("submit", "train", "--dataset", "cifr10", "--architecture", "convnet")
+    assert "did you mean 'convnet'?" in near("submit", "train", "--dataset", "digits", "--architecture", "convnt")
+
+
+def test_a_field_of_a_file_is_told_the_nearest(sieve: Command, tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_text("kind: train\ndataset: digits\narchitecture: convnet\nepoch: 3\n")
+    assert "did you mean 'epochs'?" in sieve("submit", "-f", str(file)).err
+
+
+def test_show_knows_datasets_and_models(sieve: Command, hand: Hand) -> None:
+    sieve(*TRAIN)
+    hand.take().succeed({}, model=b"weights")
+    model = sieve("models", "-q").out.strip()
+    assert json.loads(sieve("show", model, "--json").out)["id"] == model
+    assert json.loads(sieve("show", "digits", "--json").out)["id"] == "digits"
+    assert sieve("show", "ds_none").code == 4
+    assert sieve("download", "digits").code == 2
+
+
+def test_everything_answers_as_json(
+    sieve: Command, hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, waits = (sieve(*TRAIN, "-q").out.strip() for _ in range(2))
+    hand.take().succeed({}, model=b"weights")
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("kind: train\ndataset: digits\narchitecture: convnet\n")
+    lines = [
+        "jobs",
+        "queue",
+        "slots",
+        "datasets",
+        "models",
+        "login",
+        f"submit -f {spec} --dry-run",
+        f"submit -f {spec}",
+    ]
+    lines += [f"{verb} {waits}" for verb in ("show", "pause", "resume", "cancel", "retry", "cancel")]
+    lines += [f"{verb} {ended}" for verb in ("watch", "download --role model", "delete")]
+    for line in lines:
+        said = sieve(*line.split(), "--json")
+        assert said.code == 0, (line, said)
+        json.loads(said.out)
+        assert said.err == "", line

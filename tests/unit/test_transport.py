@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sieve import Client, errors, transport
+from sieve import Client, errors, patience
 from sieve.objects import Artifact
 from tests.unit.scripted import Answer, Scripted, answer, cut, scripted
 
@@ -23,7 +23,7 @@ JOB = {"id": "job_1", "kind": "train", "state": "queued"}
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own pauses are short; what a server asks for is kept."""
-    monkeypatch.setattr(transport, "_pause", lambda _: 0.01)
+    monkeypatch.setattr(patience, "_pause", lambda _: 0.01)
 
 
 def sent(script: Scripted, header: str) -> list[str | None]:
@@ -53,7 +53,7 @@ def test_a_server_that_stays_away_is_given_up() -> None:
     with scripted(answer(503, b'{"code": "database_unavailable", "detail": "away"}')) as script:
         with pytest.raises(errors.ServerFailed, match="away"):
             Client(script.url, "k").me()
-        assert len(script.requests) == transport.TRIES
+        assert len(script.requests) == patience.TRIES
     with pytest.raises(errors.ServerUnreachable, match="does not answer"):
         Client(script.url, "k").me()
 
@@ -71,11 +71,12 @@ def artifact(script: Scripted) -> Artifact:
 
 
 def rest(start: int) -> Answer:
-    return answer(206, DATA[start:])
+    return answer(206, DATA[start:], Content_Range=f"bytes {start}-{len(DATA) - 1}/{len(DATA)}")
 
 
 def test_a_download_that_is_cut_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    with scripted(cut(len(DATA), DATA[:1000]), cut(4120, DATA[1000:3000], status=206), rest(3000)) as script:
+    middle = cut(4120, DATA[1000:3000], status=206, Content_Range="bytes 1000-5119/5120")
+    with scripted(cut(len(DATA), DATA[:1000]), middle, rest(3000)) as script:
         path = artifact(script).download(tmp_path)
     assert path.read_bytes() == DATA
     assert sent(script, "Range") == [None, "bytes=1000-", "bytes=3000-"]
@@ -126,7 +127,7 @@ def test_a_download_that_never_moves_is_given_up(tmp_path: Path) -> None:
     with scripted(cut(len(DATA), b"")) as script:
         with pytest.raises(errors.ServerUnreachable):
             artifact(script).download(tmp_path)
-        assert len(script.requests) == transport.TRIES
+        assert len(script.requests) == patience.TRIES
 
 
 def stream(*events: int, end: bool = False) -> Answer:
