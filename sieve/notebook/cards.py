@@ -29,9 +29,10 @@ def job_card(job: Job) -> str:
         said.append(f'<p class="why">{escape(job.status_reason.message)}</p>')
     if job.attention:
         said.append(f'<p class="why"><b>{escape(job.attention)}</b></p>')
-    if job.kind == "study" and job.succeeded:
+    if job.is_study and job.succeeded:
         try:
-            said.append(study_report(job.report()))
+            report = job.report()
+            said.append(study_report(report) if "claims" not in report else conclusion(report))
         except SieveError as error:
             said.append(markup.small(f"its report cannot be had now: {error}"))
     elif job.children:
@@ -74,6 +75,23 @@ def study_report(report: Mapping[str, Any]) -> str:
     said.append('<div class="plots">' + "".join(f"<div>{plot}</div>" for plot in drawn if plot) + "</div>")
     for caution in report.get("cautions") or ():
         said.append(markup.small(f"Caution, {caution['row']}, seed {caution['seed']}: {caution['said']}"))
+    return "".join(said)
+
+
+def conclusion(report: Mapping[str, Any]) -> str:
+    """The report of a follow-up study: its claims, whether they held here and on the control, and its tables."""
+    claims = [
+        (
+            claim["claim"],
+            ("held" if claim["held"] else "did not hold") if claim["decided"] else "not decided",
+            f"{claim['control']['what']}: {'held' if claim['control']['held'] else 'did not hold'}",
+        )
+        for claim in report["claims"]
+    ]
+    said = [markup.small(report["question"]), markup.table(("claim", "here", "on the control"), claims)]
+    for table in report["tables"]:
+        said.append(markup.small(table["title"]))
+        said.append(markup.table(table["columns"], table["rows"]))
     return "".join(said)
 
 

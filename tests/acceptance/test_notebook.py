@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from sieve import Client, cache
-from sieve.notebook.cards import figures, study_report
+from sieve.notebook.cards import conclusion, figures, study_report
 from sieve.notebook.plots import Line, lines
 from sieve.specs import TrainSpec
 from tests.hand import Hand
@@ -106,6 +106,16 @@ def test_a_study_is_its_parts_and_then_its_table_and_plots(client: Client, hand:
     assert page.count("polyline") == 2
     assert page.count("rect") == 2
     assert "97.5" in page.text
+
+
+def test_a_follow_up_is_its_claims() -> None:
+    control = {"what": "shuffled labels", "held": False, "said": ""}
+    claim = {"name": "x", "claim": "D_rand <transfers>", "held": True, "decided": True, "said": "", "control": control}
+    table = {"title": "Accuracy", "columns": ["on", "%"], "rows": [["D", "97.5"]], "note": ""}
+    page = Page(conclusion({"question": "Does it?", "claims": [claim], "tables": [table]}))
+    assert "D_rand <transfers>" in page.text
+    assert "shuffled labels: did not hold" in page.text
+    assert page.count("table") == 2
 
 
 def test_a_dataset_is_a_sheet_and_a_torch_dataset_and_fetched_once(
