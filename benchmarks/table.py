@@ -76,6 +76,12 @@ BENCHMARKS = (
         beside_peers=True,
         takes_images=True,
     ),
+    Benchmark(
+        "evaluation",
+        (Figure("largest_gap"), Figure("least_faster"), Figure("held", at_least=1)),
+        beside_peers=True,
+        takes_images=True,
+    ),
     Benchmark("profile", (Figure("small.of_rate"), Figure("resnet18.of_rate"))),
     Benchmark("forms", ()),
     Benchmark("batches", ()),

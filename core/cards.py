@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from core.registry import Registry
-from sieve.specs import ArchitectureRef, DatasetRef, ModelRef, Spec, UploadRef
+from sieve.specs import ArchitectureRef, AttackRef, DatasetRef, ModelRef, Spec, UploadRef
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,10 +83,14 @@ class AttackEntry:
     options: type[Spec]
     norms: frozenset[str]
     """Norms that it can search."""
-    build: Callable[[Any], Attack]
-    """From checked options. Imports torch inside."""
+    build: Callable[[Any], Attack] | None
+    """From checked options. Imports torch inside. None where it stands for `members`."""
     gradients: Callable[[Any], tuple[int, int]] | None = None
     """From checked options: tries, and gradients in each, for estimates of time. None: it cannot be told."""
+    members: Callable[[Any], Sequence[AttackRef]] | None = None
+    """From checked options: the attacks that it stands for, in their order."""
+    black_box: bool = False
+    """Does it search without gradients? Where it breaks what others left, these may be masked."""
 
 
 class Catalogue(Protocol):

@@ -63,6 +63,11 @@ class FrozenModel:
             return self._fused.left_to_autograd
         return (type(self._view.body).__name__,) if self._view.head.weight.device.type == "cpu" else ()
 
+    @property
+    def classes(self) -> int:
+        """How many logits there are."""
+        return self._view.head.out_features
+
     @torch.no_grad()
     def refresh(self) -> None:
         """Take over the model's weights and statistics as they are now, say after a training step."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.attack import Attack
 from core.cards import ATTACKS
+from core.ensembles import members
 from core.frozen import FrozenModel
 from core.images import Images
 from core.losses import cross_entropy
@@ -121,10 +122,11 @@ class Judge:
 
 
 def build_attacks(refs: Sequence[AttackRef]) -> dict[str, Attack]:
-    """The attacks by what reports call them; a label that comes again is numbered."""
+    """The attacks by what reports call them, an ensemble's one by one; a label that comes again is numbered."""
     attacks: dict[str, Attack] = {}
-    for ref in refs:
+    for ref in members(refs):
         entry = ATTACKS.get(ref.name)
+        assert entry.build is not None
         attack = entry.build(parse_options(entry.options, ref.options))
         same = sum(label.partition(" #")[0] == attack.label for label in attacks)
         attacks[f"{attack.label} #{same + 1}" if same else attack.label] = attack

@@ -7,6 +7,8 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
+_TINY = 1e-12
+
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """-log softmax(logits)[label], [n]. Its gradient vanishes where a model is very sure."""
@@ -21,6 +23,25 @@ def margin(logits: Tensor, labels: Tensor, rivals: Tensor | None = None) -> Tens
     """
     best = others(logits, labels).amax(1) if rivals is None else _chosen(logits, rivals)
     return best - _chosen(logits, labels)
+
+
+def logits_ratio(logits: Tensor, labels: Tensor, rivals: Tensor | None = None) -> Tensor:
+    """The margin divided by a difference of high logits, [n]: the DLR loss of Croce and Hein (2020), eq. 6 and 7.
+
+    So neither the scale of the logits nor a shift of all of them changes its value. With the logits in falling order
+    z1, z2, ...: the margin to the best other class by z1 - z3, that to a given rival by z1 - (z3 + z4) / 2.
+
+    That takes 3 and 4 classes. With 3, a given rival's margin is divided by z1 - z3 too. With 2 there is no other
+    logit to divide by, and no need: the only margin's gradient points where the cross-entropy's does, at any scale. So
+    there it is the margin.
+    """
+    ahead = margin(logits, labels, rivals)
+    classes = logits.shape[1]
+    if classes < 3:
+        return ahead
+    first, _, third, *fourth = logits.topk(min(classes, 4), dim=1).values.unbind(1)
+    low = (third + fourth[0]) / 2 if rivals is not None and fourth else third
+    return ahead / (first - low + _TINY)
 
 
 def others(logits: Tensor, labels: Tensor) -> Tensor:

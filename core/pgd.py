@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from core.frozen import FrozenModel
-from core.losses import cross_entropy, margin, others
+from core.losses import cross_entropy, margin
 from core.repeating import repeated
+from core.rivals import ranked_rivals
 from core.threat import Ball
 
 Objective = Callable[[Tensor], Tensor]
@@ -76,17 +77,10 @@ class PGDAttack:
     ) -> Tensor:
         """See `core.attack.Attack`."""
         start = ball.random_start(generator) if restart > 0 else ball.center
-        rivals = _ranked_rivals(model, labels, ball.center, restart) if restart > 0 and self.loss == "margin" else None
+        rivals = ranked_rivals(model, labels, ball.center, restart) if restart > 0 and self.loss == "margin" else None
 
         def loss(z: Tensor) -> Tensor:
             logits = model.logits(z)
             return cross_entropy(logits, labels) if self.loss == "cross_entropy" else margin(logits, labels, rivals)
 
         return pgd(loss, ball, start, [self.relative_step * ball.epsilon] * self.steps)
-
-
-@torch.no_grad()
-def _ranked_rivals(model: FrozenModel, labels: Tensor, x: Tensor, rank: int) -> Tensor:
-    """The class of each image, its label left out, that comes at this rank; 0 is the best, and past the worst too."""
-    logits = model.logits(x)
-    return others(logits, labels).argsort(1, descending=True)[:, rank % (logits.shape[1] - 1)]

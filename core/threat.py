@@ -1,7 +1,7 @@
 """Threat models: the points that an attack may reach, and how it moves among them.
 
 A `Norm` says how perturbations are measured, drawn, stepped along and shrunk; a `Ball` is one norm's ball around each
-image of a batch, cut with the box [0, 1]. Both know nothing of models.
+image of a batch, cut with the box [0, 1]. Both know nothing of models. What l1 needs is in `core.l1`.
 
 Shape legend: n images; a perturbation or gradient is [n, C, H, W], a per-image value [n]. Lengths and radii are in
 pixel values; normalisation is inside the model, so nothing here knows of it.
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from core import l1
 from sieve.specs import Norm as NormName
 
 _IMAGE = (1, 2, 3)
@@ -82,6 +83,7 @@ def _linf_uniform(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 NORMS: Mapping[NormName, Norm] = {
+    "l1": Norm("l1", l1.length, l1.direction, l1.shrink, l1.uniform),
     "l2": Norm("l2", _l2_length, _l2_direction, _l2_shrink, _l2_uniform),
     "linf": Norm("linf", _linf_length, _linf_direction, _linf_shrink, _linf_uniform),
 }
@@ -106,6 +108,41 @@ class Ball:
         Overwrites `gradient`.
         """
         z = torch.add(z, self.norm.direction(gradient), alpha=length)
+        return self.project(z)
+
+    def project(self, z: Tensor) -> Tensor:
+        """To the nearest point of the ball, then to that of the box; within l1, to the nearest of both at once.
+
+        In l2 and linf what is clipped stays in the ball, and l2's nearest point of both is little nearer. In l1 that
+        way would lose most of the ball (Croce and Hein, 2021). Overwrites its argument.
+        """
         if self.epsilon < math.inf:
-            z = self.norm.shrink(z.sub_(self.center), self.epsilon).add_(self.center)
+            delta = z.sub_(self.center)
+            if self.norm.name == "l1":
+                delta = l1.shrink_in_box(delta, self.center, self.epsilon)
+            else:
+                delta = self.norm.shrink(delta, self.epsilon)
+            z = delta.add_(self.center)
         return z.clamp_(0, 1)
+
+    def settled(self, z: Tensor) -> Tensor:
+        """`z`, fp32, where it is in the ball and the box; what rounding left outside is moved in by as little again.
+
+        Of what it gives, lengths in float64 are at most epsilon (1 + 1e-6) and values in [0, 1]. Attacks compute in
+        fp32, where 0.9 + 8/255 is not exactly that: within linf alone this is more than the tolerance.
+        """
+        z = z.to(torch.float32).nan_to_num(0.0).clamp(0, 1)
+        for halving in range(40):
+            delta = z.double() - self.center.double()
+            length = self.norm.length(delta)
+            outside = length > self.epsilon * (1 + 1e-6)
+            if not outside.any():
+                break
+            shorter = (self.epsilon / length * (1 - 2**halving * 1e-7)).clamp(0, 1).reshape(-1, 1, 1, 1)
+            moved = (self.center.double() + delta * shorter).float().clamp_(0, 1)
+            z = torch.where(outside.reshape(-1, 1, 1, 1), moved, z)
+        return z
+
+    def among(self, rows: Tensor) -> Ball:
+        """That of some of the images: a mask or indices."""
+        return Ball(self.norm, self.center[rows], self.epsilon)

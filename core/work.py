@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from core.cards import ARCHITECTURES, ATTACKS, Catalogue, DatasetCard, ModelCard
+from core.ensembles import members
 from core.registry import parse_options
 from sieve.specs import (
     ArchitectureRef,
@@ -156,7 +157,7 @@ def of_evaluation(spec: EvaluateSpec, catalogue: Catalogue) -> Work:
     dataset, model = catalogue.dataset(spec.dataset), catalogue.model(spec.model)
     images = _known(dataset.test_images)
     gradients = reads = 0
-    for ref in spec.attacks:
+    for ref in members(spec.attacks):
         entry = ATTACKS.get(ref.name)
         if entry.gradients is None:
             raise Uncounted(f"the attack {ref.name} does not say how many gradients it takes")

@@ -38,7 +38,7 @@ ENTRY = AttackEntry(
     name="pgd",
     summary="projected gradient descent on the cross-entropy or on the margin",
     options=PGDOptions,
-    norms=frozenset({"l2", "linf"}),
+    norms=frozenset({"l1", "l2", "linf"}),
     build=build,
     gradients=lambda options: (options.restarts, options.steps),
 )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-Norm = Literal["l2", "linf"]
+Norm = Literal["l1", "l2", "linf"]
 Precision = Literal["exact", "fast"]
 Option = bool | int | float | str | tuple[int, ...]
 
