@@ -38,6 +38,8 @@ class Series:
     text: tuple[str, ...] = ()
     """What each point is called."""
     dash: Literal["solid", "dash", "dot"] = "solid"
+    like: str = ""
+    """Name of a series that it shares its colour with."""
     mark: Mark | None = None
     """Where it is drawn otherwise than the plot says."""
 

@@ -19,7 +19,9 @@ def figure(plot: Mapping[str, Any]) -> Figure:
         drawn.update_layout(height=560)
         drawn.update_yaxes(scaleanchor="x", scaleratio=1, rangemode="normal")
         drawn.update_xaxes(rangemode="normal")
-    for at, series in enumerate(plot["series"]):
+    names = list(dict.fromkeys(series["like"] or series["name"] for series in plot["series"]))
+    for series in plot["series"]:
+        at = names.index(series["like"] or series["name"])
         colour, symbol = COLOURS[at % len(COLOURS)], SYMBOLS[at % len(SYMBOLS)]
         draw = {"lines": _lines, "points": _points, "bars": _bars, "arrows": _arrows}[series["mark"] or plot["mark"]]
         draw(drawn, series, colour, symbol)

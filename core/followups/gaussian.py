@@ -159,12 +159,14 @@ def _ellipses(found: Figures, sign: int, name: str) -> Iterator[Series]:
     for deviations in (1, 2):
         turns = [2 * math.pi * at / 72 for at in range(73)]
         yield Series(
-            f"{name}, {deviations}",
+            name if deviations == 1 else f"{name}, two deviations",
             tuple(round(sign * found["mean"][0] + deviations * lower[0] * math.cos(t), 4) for t in turns),
             tuple(
                 round(sign * found["mean"][1] + deviations * (lower[1] * math.cos(t) + lower[2] * math.sin(t)), 4)
                 for t in turns
             ),
+            dash="solid" if deviations == 1 else "dot",
+            like=name,
         )
 
 

@@ -10,23 +10,31 @@ Values = dict[str, Any]
 
 _COMMON = ("dataset", "architecture", "training")
 
+_MAIN: dict[str, Values] = {
+    "digits": PRESETS["digits"],
+    "planted": PRESETS["planted"]
+    | {
+        "dataset": {"name": "planted", "options": {"train_images": 2000}},
+        "training": PRESETS["planted"]["training"] | {"epochs": 16},
+    },
+}
+"""The main study's settings. Follow-ups train many models: on half of the planted images, and not for as long."""
+
 
 def _of_main(preset: str, *fields: str, **more: Any) -> Values:
-    """Some fields of a preset of the main study, and further ones. Of `planted` half of the images."""
-    main = PRESETS[preset]
-    values = {field: main[field] for field in (*_COMMON, *fields)} | more
-    return values | ({"dataset": {"name": "planted", "options": {"train_images": 2000}}} if preset == "planted" else {})
+    """Some fields of a preset of the main study, and further ones."""
+    return {field: _MAIN[preset][field] for field in (*_COMMON, *fields)} | more
 
 
 def _target_training(preset: str) -> Any:
-    main = PRESETS[preset]
+    main = _MAIN[preset]
     return main.get("deterministic_target_training", main["training"])
 
 
 def _five(preset: str, patch: int) -> list[Values]:
     """Five clearly different networks, the main study's among them."""
     return [
-        PRESETS[preset]["architecture"],
+        _MAIN[preset]["architecture"],
         {"name": "vgg", "options": {"stages": [1, 1, 1], "width": 16}},
         {"name": "mobilenet", "options": {}},
         {"name": "densenet", "options": {"layers": [2, 2, 2], "growth": 8}},
@@ -62,7 +70,7 @@ FOLLOWUP_PRESETS: dict[str, dict[str, Values]] = {
         for name in ("digits", "planted")
     },
     "wrong_labels": {
-        name: _of_main(name, source_training=PRESETS[name]["training"] | source, trainings=2)
+        name: _of_main(name, source_training=_MAIN[name]["training"] | source, trainings=2)
         for name, source in (
             ("digits", {"epochs": 2, "learning_rate": 0.02, "schedule": {"name": "constant"}, "select": "last"}),
             ("planted", {"epochs": 1, "learning_rate": 0.01, "schedule": {"name": "constant"}, "select": "last"}),
