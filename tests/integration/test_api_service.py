@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from api.app import create_app
 from core.cards import KINDS, JobKind
-from sieve.specs import Spec
+from sieve.specs import FOLLOWUP_PRESETS, Spec
 from store.database import Database
 from store.settings import Settings
 from store.tables import ApiKey
@@ -146,7 +146,11 @@ def test_the_description_knows_the_kinds_of_job(visitor: TestClient) -> None:
     document = visitor.get("/openapi.json").json()
     schemas = document["components"]["schemas"]
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert set(body["discriminator"]["mapping"]) == {"evaluate", "export", "ingest", "study", "synthesize", "train"}
+    assert set(body["discriminator"]["mapping"]) == {
+        *("describe", "evaluate", "export", "ingest", "study", "synthesize", "train"),
+        *("decode", "gaussian_fit", "pretrain", "probe"),
+        *FOLLOWUP_PRESETS,
+    }
     train = schemas["TrainSubmission"]
     assert {"epochs", "labels", "priority"} <= set(train["properties"])
     assert set(train["required"]) == {"kind", "dataset", "architecture"}
