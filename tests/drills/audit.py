@@ -208,9 +208,10 @@ def _redone(events: dict[str, list[Row[Any]]], strikes: Collection[Strike]) -> I
         marked = [event for event in said if event.type in marks]
         gaps = [(b.at - a.at).total_seconds() for a, b in pairwise(marked) if b.type == "checkpoint"]
         for one in strikes:
-            before = [event for event in said if event.type in marks[:2] and event.at <= one.at]
-            if id in one.jobs and before and gaps:
-                lost = (one.at - before[-1].at).total_seconds()
+            last = next((event for event in reversed(marked) if event.at <= one.at), None)
+            # an attempt whose newest mark is its claim had not begun yet: it had nothing to lose
+            if id in one.jobs and last is not None and last.type != "state" and gaps:
+                lost = (one.at - last.at).total_seconds()
                 if lost > max(gaps) + _SLACK:
                     yield f"{id}: a kill cost {lost:.1f} s, checkpoints were at most {max(gaps):.1f} s apart"
 
