@@ -33,7 +33,7 @@ def all_drills() -> dict[str, Drill]:
     return {drill.name: drill for drill in drills}
 
 
-def hold(stage: Stage, drill: Drill, n: int, *, off: bool, fresh: bool) -> bool:
+def hold(stage: Stage, drill: Drill, n: int, *, off: bool, fresh: bool, seed: str = "") -> bool:
     """Hold one drill until it has n trials, print its line. Without its protection, until it has not held once."""
     record = Record(drill.name, off=off, short=stage.short)
     if fresh:
@@ -41,7 +41,7 @@ def hold(stage: Stage, drill: Drill, n: int, *, off: bool, fresh: bool) -> bool:
     began, version, trials = time.monotonic(), commit(), record.read()
     done = sum(trial.n for trial in trials)
     stage.off, stage.patches = off, drill.without if off else ()
-    stage.draw = random.Random(f"{drill.name} {done}")
+    stage.draw = random.Random(f"{drill.name} {done}{seed}")
     satisfied = off and not line(drill, trials, off=True)["held"]
     for _ in range(AGAIN):
         if done >= n or satisfied:
@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="as CI does: few trials, none of them from the record")
     parser.add_argument("--off", action="store_true", help="only without the protection")
     parser.add_argument("--on", action="store_true", help="only with the protection")
+    parser.add_argument("--seed", default="", help="other moments and victims: for a second run beside another")
     parser.add_argument("--fresh", action="store_true", help="forget what is on record")
     asked = parser.parse_args()
     if unknown := set(asked.drills) - set(drills):
@@ -111,7 +112,7 @@ def main() -> None:
         for off in [False] * (not asked.off) + [True] * (asked.off or not (asked.on or asked.short)):
             for drill in chosen:
                 n = asked.n or (drill.short if asked.short else drill.full)
-                good &= hold(stage, drill, n, off=off, fresh=asked.fresh or asked.short)
+                good &= hold(stage, drill, n, off=off, fresh=asked.fresh or asked.short, seed=asked.seed)
             stage.clear()
     sys.exit(not good)
 

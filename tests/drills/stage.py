@@ -36,7 +36,7 @@ from tests.drills.entry import command
 from tests.plugins import rehearsal
 from tests.working import ROOT, SETTINGS, Workplace, descendants, eventually
 
-READY_SECONDS = 120.0
+READY_SECONDS = 300.0
 
 
 @dataclass

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from store.database import Database
 from store.errors import IllegalTransition
 from store.jobs import claim, finish, submit, wish
-from store.lifecycle import TERMINAL, State, legal
-from store.tables import Event, Job, Need, User
+from store.lifecycle import State
+from store.tables import Job, User
 from tests.jobs import NO_BLOBS, STUDY, TRAIN, look, parts, person, states, submitted
+from tests.lifecycle import check
 
 WISHES = {"cancel": wish.cancel, "pause": wish.pause, "resume": wish.resume, "retry": wish.retry}
 REASON = {"code": "killed", "message": "killed"}
@@ -173,34 +174,3 @@ def happen(session: Session, ada: User, draw: random.Random) -> None:
             finish.crash(session, job.id, job.fence, **REASON, max_failures=3)
         else:
             finish.release(session, job.id, job.fence, **REASON)
-
-
-def check(session: Session) -> None:
-    jobs = {job.id: job for job in session.scalars(select(Job))}
-    needs: dict[str, list[Job]] = {id: [] for id in jobs}
-    for need in session.scalars(select(Need)):
-        needs[need.job_id].append(jobs[need.needs_id])
-    for job in jobs.values():
-        missing = [need for need in needs[job.id] if need.state != State.SUCCEEDED]
-        lost = [need for need in missing if need.state in TERMINAL]
-        if job.slot == "none":
-            children = {State(child.state) for child in jobs.values() if child.study_id == job.id}
-            assert (job.state in TERMINAL) == (children <= TERMINAL), (job.state, children)
-            assert (job.state == State.SUCCEEDED) == (children == {State.SUCCEEDED})
-        elif job.state == State.BLOCKED:
-            assert job.waiting_for == len(missing) > 0
-            assert not lost
-        elif job.state in (State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED):
-            assert not missing
-        elif job.state == State.SKIPPED:
-            assert lost
-        holds = job.state == State.RUNNING and job.slot != "none"
-        assert (job.lease_until is not None) == (job.worker_id is not None) == holds
-        assert (job.finished_at is not None) == (job.state in TERMINAL)
-    before: dict[str, State] = {}
-    for event in session.scalars(select(Event).where(Event.type == "state").order_by(Event.job_id, Event.id)):
-        was, now = event.data["from"], State(event.data["to"])
-        assert was == before.get(event.job_id)
-        assert was is None or legal(State(was), now), f"{event.job_id}: {was} -> {now}"
-        before[event.job_id] = now
-    assert before == {job.id: job.state for job in jobs.values()}
