@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from store.database import Database
 from store.jobs import wish
 from store.tables import Job, User
 from store.wakeups import Bell
+from tests import warm
 from tests.conftest import TEMPLATE, execute
 from tests.jobs import look, person, submitted
 from tests.plugins import rehearsal
@@ -64,13 +64,7 @@ class Workplace:
             "PYTHONPATH": f"{self.home / 'plugins'}:{ROOT / 'tests' / 'plugins'}",
         }
         with (self.home / "worker.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "worker"],
-                cwd=ROOT,
-                env=environment | SETTINGS | self.settings | changed,
-                stdout=log,
-                stderr=log,
-            )
+            return warm.start(environment | SETTINGS | self.settings | changed, log)
 
     def log(self) -> str:
         return (self.home / "worker.log").read_text()

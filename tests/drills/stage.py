@@ -29,6 +29,7 @@ from store.database import Database
 from store.lifecycle import TERMINAL
 from store.tables import Job, Worker
 from store.workers import workers
+from tests import warm
 from tests.conftest import TEMPLATE, execute
 from tests.drills import saboteur
 from tests.drills.audit import Auditor
@@ -47,8 +48,8 @@ class Place(Workplace):
     """Of every worker."""
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, *patches: str, **changed: str) -> subprocess.Popen[bytes]:  # type: ignore[override]
-        """Start a worker, and do not wait for it."""
+    def start(self, *patches: str, cold: bool = False, **changed: str) -> subprocess.Popen[bytes]:  # type: ignore[override]
+        """Start a worker, and do not wait for it. `cold`: by `python -m worker`, which imports everything first."""
         arguments, added = command("worker", (*self.patches, *patches))
         environment = os.environ | {
             "DATABASE_URL": self.database_url,
@@ -56,14 +57,12 @@ class Place(Workplace):
             "SIEVE_HOME": str(self.home),
             "PYTHONPATH": f"{self.home / 'plugins'}:{ROOT / 'tests' / 'plugins'}:{ROOT}",
         }
+        environment |= SETTINGS | self.settings | changed
         with (self.home / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                arguments,
-                cwd=ROOT,
-                env=environment | added | SETTINGS | self.settings | changed,
-                stdout=log,
-                stderr=log,
-            )
+            if cold:
+                process = subprocess.Popen(arguments, cwd=ROOT, env=environment | added, stdout=log, stderr=log)
+            else:
+                process = warm.start(environment, log, (*self.patches, *patches))
         self.running.append(process)
         return process
 

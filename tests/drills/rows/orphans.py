@@ -25,7 +25,7 @@ def run(stage: Stage, n: int) -> Iterator[Trial]:
         for number in range(n):
             way = ("nursery", "worker", "worker while it starts")[number % 3]
             if way == "worker while it starts":
-                worker = place.start()
+                worker = place.start(cold=True)
                 time.sleep(stage.draw.uniform(0.3, 4))
             else:
                 eventually(lambda worker=worker: _all_there(worker.pid), 60, place.log)  # type: ignore[misc]
