@@ -16,7 +16,7 @@ import traceback
 
 import tests.drills as package
 from tests.drills import rows
-from tests.drills.drill import Drill, Record, Trial, commit, line
+from tests.drills.drill import Drill, Record, Trial, commit, line, on_record
 from tests.drills.stage import Stage, raised
 from tests.working import ROOT
 
@@ -47,8 +47,10 @@ def hold(stage: Stage, drill: Drill, n: int, *, off: bool, fresh: bool, seed: st
         if done >= n or satisfied:
             break
         with contextlib.closing(_trials(drill, stage, n - done)) as running:
+            began_trial = time.monotonic()
             for trial in running:
-                record.add(trial, version)
+                record.add(trial, version, time.monotonic() - began_trial)
+                began_trial = time.monotonic()
                 trials.append(trial)
                 done += trial.n
                 if off and trial.found:
@@ -56,7 +58,7 @@ def hold(stage: Stage, drill: Drill, n: int, *, off: bool, fresh: bool, seed: st
                     break
     if wrong := stage.look_over():
         trials.append(Trial(0, wrong))
-        record.add(trials[-1], version)
+        record.add(trials[-1], version, 0)
     said = line(drill, trials, off=off, short=stage.short)
     said["seconds"] = round(time.monotonic() - began, 1)
     print(json.dumps(said), flush=True)
@@ -97,10 +99,16 @@ def main() -> None:
     parser.add_argument("--on", action="store_true", help="only with the protection")
     parser.add_argument("--seed", default="", help="other moments and victims: for a second run beside another")
     parser.add_argument("--fresh", action="store_true", help="forget what is on record")
+    parser.add_argument("--record", action="store_true", help="hold nothing; print what is on record")
     asked = parser.parse_args()
     if unknown := set(asked.drills) - set(drills):
         parser.error(f"there is no drill {', '.join(sorted(unknown))}")
     chosen = [drills[name] for name in asked.drills or drills]
+    if asked.record:
+        for drill, off in ((drill, off) for drill in chosen for off in (False, True)):
+            if said := on_record(drill, off=off):
+                print(json.dumps(said))
+        return
     if asked.short:
         chosen = [drill for drill in chosen if drill.short]
     if asked.short and not asked.drills:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import subprocess
@@ -61,19 +62,21 @@ class Record:
     def __init__(self, name: str, *, off: bool, short: bool) -> None:
         self.path = OUT / ("short" if short else "") / ("off" if off else "") / f"{name}.jsonl"
 
-    def read(self) -> list[Trial]:
-        trials = []
+    def rows(self) -> list[dict[str, Any]]:
+        """Trials as they were written: with the time of their end, their seconds and the commit."""
+        rows = []
         for line in self.path.read_text().splitlines() if self.path.exists() else []:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            trials.append(Trial(row["n"], row["found"], row["measured"]))
-        return trials
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+        return rows
 
-    def add(self, trial: Trial, commit: str) -> None:
+    def read(self) -> list[Trial]:
+        return [Trial(row["n"], row["found"], row["measured"]) for row in self.rows()]
+
+    def add(self, trial: Trial, commit: str, seconds: float) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        row = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": commit, **asdict(trial)}
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        row = {"at": at, "seconds": round(seconds, 2), "commit": commit, **asdict(trial)}
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -96,6 +99,19 @@ def line(drill: Drill, trials: list[Trial], *, off: bool, short: bool = False) -
     if found:
         said["found"] = found[:5]
     return said
+
+
+def on_record(drill: Drill, *, off: bool) -> dict[str, Any] | None:
+    """The line of all trials on record, with their days, commits and seconds; None where there are none."""
+    record = Record(drill.name, off=off, short=False)
+    rows = record.rows()
+    if not rows:
+        return None
+    return line(drill, record.read(), off=off) | {
+        "days": sorted({row["at"][:10] for row in rows}),
+        "commits": sorted({row["commit"] for row in rows}),
+        "seconds": round(sum(row["seconds"] for row in rows)),
+    }
 
 
 def spread(values: list[Any]) -> dict[str, Any]:
