@@ -117,6 +117,9 @@ class _Installation(Collector):
         yield _gauge("sieve_jobs", "Jobs, ended ones too.", ("state", "kind"), now.jobs_by_state_and_kind)
         yield _gauge("sieve_queued", "Jobs that wait.", ("slot", "priority"), now.queued_by_slot_and_priority)
         yield _gauge("sieve_oldest_queued_seconds", "The longest wait now.", (), {(): now.oldest_queued_seconds})
+        yield _gauge(
+            "sieve_stalled", "Running jobs without progress, as long as the policy says.", (), {(): now.stalled}
+        )
         yield _gauge("sieve_slots", "Slots of living workers.", ("host", "busy"), now.slots_by_host_and_whether_busy)
         yield _gauge("sieve_blob_bytes", "Bytes kept for jobs.", ("state",), now.blob_bytes_by_state)
         yield _gauge("sieve_blobs", "Files kept for jobs.", ("state",), now.blobs_by_state)

@@ -20,6 +20,8 @@ class Tally:
     jobs_by_state_and_kind: Counts
     queued_by_slot_and_priority: Counts
     oldest_queued_seconds: float
+    stalled: float
+    """Jobs that run and have made no progress for as long as the lab's policy says."""
     slots_by_host_and_whether_busy: Counts
     blob_bytes_by_state: Counts
     blobs_by_state: Counts
@@ -36,6 +38,7 @@ def tally(session: Session) -> Tally:
         _one(
             session, "select coalesce(extract(epoch from now() - min(queued_at)), 0) from jobs where state = 'queued'"
         ),
+        _one(session, "select count(*) from jobs where state = 'running' and attention is not null"),
         _counts(
             session,
             """select host, case when slot ->> 'job' is null then 'no' else 'yes' end, count(*)

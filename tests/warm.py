@@ -26,6 +26,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, NoReturn
 
+from worker import processes
+from worker.children import _KEEP_MEMORY, _ONE_THREAD
+
 _STATUS = struct.Struct("i")
 _lock = threading.Lock()
 _launcher: tuple[int, socket.socket] | None = None
@@ -76,8 +79,6 @@ def _started() -> socket.socket:
     """The launcher's socket. It ends when we do, and all that it has started with it."""
     global _launcher  # noqa: PLW0603 - one for the whole process
     if _launcher is None or _launcher[0] != os.getpid():
-        from worker.children import _KEEP_MEMORY, _ONE_THREAD
-
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             subprocess.Popen(
@@ -99,27 +100,32 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker)
     endings: dict[int, int] = {}
-    while True:
-        readable, _, _ = select.select([asking, wakened], [], [])
-        if wakened in readable:
-            os.read(wakened, 4096)
-            _reap(endings)
-        if asking in readable:
-            data, (log, ending), _, _ = socket.recv_fds(asking, 1 << 20, 2) if _more(asking) else (b"", (0, 0), 0, None)
-            if not data:
-                break
-            pid = os.fork()
-            if pid == 0:
-                _become_worker(json.loads(data), log)
-            os.close(log)
-            endings[pid] = ending
-            asking.send(json.dumps(pid).encode())
+    with contextlib.suppress(BrokenPipeError):  # whoever asks is gone
+        while _serve(asking, wakened, endings):
+            pass
     for pid in endings:
         os.kill(pid, signal.SIGKILL)
 
 
-def _more(asking: socket.socket) -> bool:
-    return bool(asking.recv(1, socket.MSG_PEEK))
+def _serve(asking: socket.socket, wakened: int, endings: dict[int, int]) -> bool:
+    """Bury the dead, or start another. False once nobody asks any more."""
+    readable, _, _ = select.select([asking, wakened], [], [])
+    if wakened in readable:
+        os.read(wakened, 4096)
+        _reap(endings)
+    if asking not in readable:
+        return True
+    if not asking.recv(1, socket.MSG_PEEK):
+        return False
+    data, (log, ending), _, _ = socket.recv_fds(asking, 1 << 20, 2)
+    launcher = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become_worker(json.loads(data), log, launcher)
+    os.close(log)
+    endings[pid] = ending
+    asking.send(json.dumps(pid).encode())
+    return True
 
 
 def _import_everything() -> None:
@@ -145,7 +151,7 @@ def _reap(endings: dict[int, int]) -> None:
             os.close(ending)
 
 
-def _become_worker(request: dict[str, Any], log: int) -> NoReturn:
+def _become_worker(request: dict[str, Any], log: int, launcher: int) -> NoReturn:
     def work() -> None:
         from tests.drills.entry import apply
         from worker import __main__, children
@@ -160,6 +166,7 @@ def _become_worker(request: dict[str, Any], log: int) -> NoReturn:
         apply("worker", request["patches"])
         __main__.main()
 
+    processes.die_with(launcher)
     os.dup2(log, 1)
     os.dup2(log, 2)
     _begin(work, request["environment"], keep=())

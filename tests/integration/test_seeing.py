@@ -32,15 +32,22 @@ def metrics(client: TestClient) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_metrics_count_the_installation_and_the_requests(ada: TestClient, visitor: TestClient, hand: Hand) -> None:
+def test_metrics_count_the_installation_and_the_requests(
+    ada: TestClient, visitor: TestClient, hand: Hand, database: Database
+) -> None:
     ids = [ada.post("/v1/jobs", json=TRAIN.model_dump(mode="json")).json()["id"] for _ in range(3)]
     hand.take().succeed({}, model=b"weights")
+    with database.transaction() as session:
+        session.execute(
+            text("update jobs set attention = 'no progress' where id = :id"), {"id": hand.take().claim.job_id}
+        )
     ada.get(f"/v1/jobs/{ids[0]}?secret=1")
     ada.get("/v1/nothing/here")
     found = metrics(visitor)
-    assert found["sieve_jobs", "train", "queued"] == 2
+    assert found["sieve_jobs", "train", "queued"] == 1
+    assert found["sieve_jobs", "train", "running"] == found["sieve_stalled",] == 1
     assert found["sieve_jobs", "train", "succeeded"] == 1
-    assert found["sieve_queued", "0", "accelerator"] == 2
+    assert found["sieve_queued", "0", "accelerator"] == 1
     assert found["sieve_oldest_queued_seconds",] >= 0
     assert (found["sieve_blob_bytes", "present"], found["sieve_blobs", "present"]) == (7, 1)
     assert found["sieve_database_up",] == 1
