@@ -63,7 +63,7 @@ class Auditor:
                 found += (f"{job.id} ({job.kind}): {wrong}" for wrong in _attempts(job, said))
         found += self._files(jobs)
         found += self._twins(jobs)
-        found += _redone(events, strikes)
+        found += redone(events, strikes)
         missing = set(jobs) - set(events)
         return [*found, *(f"{job} is lost" for job in sorted(missing))]
 
@@ -201,7 +201,7 @@ def _attempts(job: Row[Any], events: list[Row[Any]]) -> Iterator[str]:
         yield f"it was claimed {job.fence} times and ran {fence} times"
 
 
-def _redone(events: dict[str, list[Row[Any]]], strikes: Collection[Strike]) -> Iterator[str]:
+def redone(events: dict[str, list[Row[Any]]], strikes: Collection[Strike]) -> Iterator[str]:
     """No kill costs more than the longest time between two checkpoints."""
     marks = ("checkpoint", "started", "state")
     for id, said in events.items():
