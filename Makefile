@@ -30,8 +30,8 @@ up: $(READY) ## run the service on this machine: its own PostgreSQL and Redis, t
 	@$(BIN)/python -m local up
 
 .PHONY: test
-test: $(READY) ## the test suite, in two processes
-	@$(BIN)/python -m pytest -m "not full" -n 2 --dist loadscope
+test: $(READY) ## the test suite, in three processes: many tests wait. Long files come first
+	@$(BIN)/python -m pytest -m "not full" -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test-full
 test-full: $(READY) ## the test suite with its long tests

@@ -96,7 +96,7 @@ class Workplace:
     def cancel(self, job: Job) -> None:
         self.ask(job, wish.cancel)
 
-    def until(self, job: Job, *states: str, seconds: float = 30) -> Job:
+    def until(self, job: Job, *states: str, seconds: float = 90) -> Job:
         """The job once it is in one of these states (by default, has ended or is paused)."""
 
         def there() -> Job | None:
@@ -106,7 +106,7 @@ class Workplace:
         return eventually(there, seconds, lambda: f"{look(self.database, job.id).state}\n{self.log()}")
 
 
-def eventually(answer: Callable[[], T | None], seconds: float, why: Callable[[], str] = lambda: "") -> T:
+def eventually(answer: Callable[[], T | None], seconds: float = 60, why: Callable[[], str] = lambda: "") -> T:
     """The first answer that is true."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,33 @@ def client(address: str, key: str) -> Iterator[Client]:
 def hand(database: Database, settings: Settings) -> Hand:
     """A worker played by hand: what is tested here is the client, not the work."""
     return Hand(database, DiskBlobs(settings.blobs))
+
+
+class _Requests(logging.Handler):
+    """Requests that the service has answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+        self._more = threading.Condition()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self._more:
+            self._lines.append(record.getMessage())
+            self._more.notify_all()
+
+    def wait_for(self, line: str) -> None:
+        with self._more:
+            assert self._more.wait_for(lambda: line in self._lines, 120), self._lines
+
+
+@pytest.fixture
+def answered() -> Iterator[Callable[[str], None]]:
+    """Wait until the service has answered a request, such as "GET /v1/jobs 200"."""
+    log, handler = logging.getLogger("api.access"), _Requests()
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    yield handler.wait_for
+    log.setLevel(level)
+    log.removeHandler(handler)

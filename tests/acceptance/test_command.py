@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -143,18 +144,19 @@ def test_watch_exits_as_the_job_ends(sieve: Command, hand: Hand) -> None:
     assert sieve("watch", bad, "--quiet").out == ""
 
 
-def test_watching_a_study_tells_of_its_jobs(sieve: Command, client: Client, hand: Hand) -> None:
+def test_watching_a_study_tells_of_its_jobs(sieve: Command, hand: Hand, answered: Callable[[str], None]) -> None:
     study = sieve("submit", "study", "--preset", "digits", "-q").out.strip()
     attempt = hand.take()
     attempt.progress("training", 1, 4)
 
     def work() -> None:
+        answered(f"GET /v1/jobs/{study} 200")  # it watches
         attempt.succeed({}, model=b"weights")
         hand.do_everything()
 
-    threading.Timer(1.0, work).start()
     assert sieve("jobs", "-q").out.split() == [study]
     assert len(sieve("jobs", "-q", "--all").out.split()) == 20
+    threading.Thread(target=work).start()
     said = sieve("watch", study)
     assert said[:2] == (0, "succeeded\n")
     assert "0/train/D_adv" in said.err

@@ -127,7 +127,7 @@ def test_a_submission_that_names_a_model_keeps_it(database: Database, hand: Hand
         submit.submit(session, owner=ada, spec=spec)
         thread = threading.Thread(target=deleting)
         thread.start()
-        eventually(lambda: blocked(database), 10)
+        eventually(lambda: blocked(database), 60)
     thread.join()
     assert [conflict.code for conflict in refused] == ["still_needed"]
 
@@ -224,7 +224,7 @@ def test_publisher_and_collector_wait_for_each_other(
         else:
             publish_blobs(session, blobs, [kept])
         thread.start()
-        eventually(lambda: blocked(database), 10)
+        eventually(lambda: blocked(database), 60)
     thread.join()
     assert found == (["missing"] if collector_first else [None])
     assert blobs.holds(*kept) is not collector_first

@@ -110,14 +110,14 @@ def test_a_worker_waits_for_an_older_database_and_leaves_a_newer_one(place: Work
     note("0.0.1")
     with place.working() as worker:
         job = place.submit(steps=1)
-        eventually(lambda: "takes no jobs: the database is of an older version" in place.log(), 20, place.log)
+        eventually(lambda: "takes no jobs: the database is of an older version" in place.log(), 60, place.log)
         assert place.until(job, "queued").fence == 0
         note("0.1.0")
         place.until(job, "succeeded")
         running = place.submit(steps=6, seconds=0.3)
         place.until(running, "running")
         note("99.0")
-        eventually(lambda: "takes no jobs: the database is of a newer version" in place.log(), 20, place.log)
+        eventually(lambda: "takes no jobs: the database is of a newer version" in place.log(), 60, place.log)
         waiting = place.submit(steps=1)
         place.until(running, "succeeded", seconds=60)
         assert worker.wait(30) == 75
@@ -128,7 +128,7 @@ def test_a_worker_waits_for_an_older_database_and_leaves_a_newer_one(place: Work
 def test_a_resume_in_another_environment_is_flagged(place: Workplace) -> None:
     job = place.submit(steps=8, seconds=0.3)
     with place.working(SIEVE_SLOT_THREADS="1"):
-        eventually(lambda: events(place.database, job.id, "checkpoint"), 30, place.log)
+        eventually(lambda: events(place.database, job.id, "checkpoint"), 60, place.log)
         place.ask(job, wish.pause)
         place.until(job, "paused")
     with place.working(SIEVE_SLOT_THREADS="2"):

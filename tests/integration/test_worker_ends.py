@@ -26,7 +26,7 @@ def test_drained_it_gives_its_jobs_back_and_killed_it_leaves_nobody_behind(
 ) -> None:
     job = place.submit(steps=80, seconds=0.1, ending="with orphans")
     with place.working() as first:
-        eventually(lambda: events(place.database, job.id, "checkpoint"), 30)
+        eventually(lambda: events(place.database, job.id, "checkpoint"), 60)
         first.send_signal(signal.SIGTERM)
         assert first.wait(20) == 0
     back = place.until(job, "queued")
@@ -37,7 +37,7 @@ def test_drained_it_gives_its_jobs_back_and_killed_it_leaves_nobody_behind(
 
     place.redis_url = "redis://127.0.0.1:1/0"  # nobody there: slots look by themselves
     with place.working(SIEVE_LEASE_SECONDS="20") as second:
-        eventually(lambda: events(place.database, job.id, "resumed"), 30)
+        eventually(lambda: events(place.database, job.id, "resumed"), 60)
         assert events(place.database, job.id, "resumed")[0].data["step"] == drained_at
 
         assert postgres.process is not None
@@ -45,13 +45,13 @@ def test_drained_it_gives_its_jobs_back_and_killed_it_leaves_nobody_behind(
         postgres.process.wait()
         postgres.start()
         saved = len(events(place.database, job.id, "checkpoint"))
-        eventually(lambda: len(events(place.database, job.id, "checkpoint")) > saved, 15)
+        eventually(lambda: len(events(place.database, job.id, "checkpoint")) > saved, 60)
         assert look(place.database, job.id).fence == 2, "the attempt outlived the database's absence"
 
-        eventually(lambda: children_of(second), 10)
+        eventually(lambda: children_of(second), 60)
         below = descendants(second.pid)
         assert len(below) == 3, "nursery, child and the child's own"
         second.kill()
         second.wait()
-        eventually(lambda: not set(below) & set(statuses()), 5)
+        eventually(lambda: not set(below) & set(statuses()), 60)
     assert place.until(job, "running").lease_until is not None

@@ -37,10 +37,10 @@ def place(postgres: Postgres, redis_server: Redis, tmp_path: Path) -> Any:
 def test_a_long_job_makes_room_for_a_short_one_and_goes_on_from_its_checkpoint(place: Workplace) -> None:
     with place.working(SIEVE_CPU_SLOTS="1"):
         long = submit(place, 300, priority=-1)
-        eventually(lambda: events(place.database, long.id, "checkpoint"), 30, place.log)
+        eventually(lambda: events(place.database, long.id, "checkpoint"), 60, place.log)
         short = submit(place, 2, priority=1, max_run_seconds=5)
         assert place.until(short).state == "succeeded"
-        eventually(lambda: resumed_at(place, long), 30, place.log)
+        eventually(lambda: resumed_at(place, long), 60, place.log)
         codes = [event.data.get("code") for event in events(place.database, long.id, "state")]
         assert states(place.database, long.id) == ["queued", "running", "queued", "running"]
         assert codes[2] == "preempted"
