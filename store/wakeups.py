@@ -63,8 +63,9 @@ class Bell:
         # Without the first a connection is tried again for four seconds, `retry=False` or not; without the second a
         # Redis that is there and does not answer is waited for as long as a listener waits.
         self._app.conf.broker_transport_options |= {"max_retries": 0, "socket_timeout": _TIMEOUT}
-        with self._app.connection_for_write() as connection, self._app.amqp.Producer(connection, auto_declare=False):
-            connection.transport  # noqa: B018 - Celery and its transport are imported now, not by who rings first
+        # Celery imports the transport, messages and results when they are first used: now, not by who rings first.
+        with self._app.connection_for_write() as connection:
+            _ = self._app.amqp, self._app.backend, self._app.AsyncResult, connection.transport
         self._lock = threading.Lock()
         self._quiet_until = 0.0
 
