@@ -32,7 +32,11 @@ def run(stage: Stage, n: int) -> Iterator[Trial]:
 
 
 def _play(database: Database, _: int, seed: int, steps: Any) -> None:
-    steps.value = lifecycle.run(database, EXAMPLES, STEPS, seed=seed)
+    machine = lifecycle.machine_on(database)
+    try:
+        lifecycle.run(machine, EXAMPLES, STEPS, seed=seed)
+    finally:
+        steps.value = machine.steps
 
 
 DRILL = Drill(
