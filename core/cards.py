@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -72,6 +72,8 @@ class ArchitectureEntry:
     """From checked options and image shape: a body that maps [n, C, H, W] to its penultimate features [n, F], with an
     attribute `features: int` = F. `core.models` puts normalisation before it and a linear head behind. Imports torch
     inside."""
+    aliases: Callable[[Iterable[str]], dict[str, str]] | None = None
+    """From the names of a whole classifier's tensors: further names that others give to them, each with the own one."""
 
 
 @dataclass(frozen=True)

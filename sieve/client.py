@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
@@ -166,6 +166,29 @@ class Client:
         upload = self.upload(path, progress=progress)
         how = {"size": size, "test_fraction": test_fraction, "seed": seed}
         return self.submit({"kind": "ingest", "upload": upload, **how}, name=Path(path).name)
+
+    def ingest_model(
+        self,
+        path: str | Path,
+        *,
+        architecture: str | Mapping[str, Any] | None = None,
+        dataset: str | Mapping[str, Any] | None = None,
+        shape: tuple[int, int, int] | None = None,
+        classes: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Send weights (safetensors) and have a model made of them; what the arguments mean says `IngestModelSpec`.
+
+        Returns:
+            The job. When it has succeeded, `outputs["model"]` names the model.
+        """
+        how: dict[str, Any] = {"architecture": architecture, "dataset": dataset, "shape": shape, "classes": classes}
+        how |= {"mean": None if mean is None else list(mean), "std": None if std is None else list(std)}
+        given = {name: value for name, value in how.items() if value is not None}
+        upload = self.upload(path, progress=progress)
+        return self.submit({"kind": "ingest_model", "upload": upload, **given}, name=Path(path).name)
 
     def models(self, *, limit: int | None = None) -> Iterator[Model]:
         """Trained models, newest first."""

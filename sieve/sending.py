@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 PIECE = 8 << 20
 """Bytes of one request."""
 
+_LARGEST_HEADER = 100 << 20
+"""Bytes; what the library itself allows."""
 _AUTHORS = ("CIFAR_ims", "CIFAR_lab")
 """Files of a dataset as the authors of the paper published theirs."""
 
@@ -39,6 +42,21 @@ def send(transport: Transport, path: Path, progress: Progress | None = None) -> 
             if progress is not None:
                 progress(there, size)
     return str(upload["id"])
+
+
+def holds_model(path: Path) -> bool:
+    """Is this a file of weights as the service writes them? Looks at its header alone."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > _LARGEST_HEADER:
+            return False
+        try:
+            metadata = json.loads(file.read(length)).get("__metadata__", {})
+            return bool(json.loads(metadata["feature_sieve"])["format"] == "model")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False
 
 
 @contextmanager

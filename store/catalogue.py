@@ -137,7 +137,7 @@ class DatabaseCatalogue:
     def _made_by(self, ref: Reference, what: str) -> Json:
         job = self.job(ref)
         produces = job.produces or {}
-        if job.kind == "ingest" and not produces:
+        if job.kind in ("ingest", "ingest_model") and not produces:
             raise SpecRefused("/name", f"{ref.name} has not read its upload yet: what it makes is known when it ends")
         if what not in produces:
             raise SpecRefused("/name", f"{ref.name} makes no {what}")

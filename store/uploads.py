@@ -98,7 +98,9 @@ def abandon(session: Session, upload: Upload) -> None:
         Conflict: a job that has not ended is to read it.
     """
     named = cast(Job.spec, Text).contains(f'"{upload.id}"')
-    job = session.scalar(select(Job.id).where(Job.kind == "ingest", named, Job.state.not_in(TERMINAL)).limit(1))
+    job = session.scalar(
+        select(Job.id).where(Job.kind.in_(("ingest", "ingest_model")), named, Job.state.not_in(TERMINAL)).limit(1)
+    )
     if job is not None:
         raise Conflict("still_needed", f"{job} is to read it: cancel that first")
     session.delete(upload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -58,10 +59,50 @@ def build(options: ResNetOptions, shape: Shape) -> Body:
     return Body([*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()], inputs)
 
 
+_PLACES = {
+    "conv1": "branch.0",
+    "bn1": "branch.1",
+    "conv2": "branch.3",
+    "bn2": "branch.4",
+    "conv3": "branch.6",
+    "bn3": "branch.7",
+    "shortcut.0": "shortcut.0",
+    "shortcut.1": "shortcut.1",
+    "downsample.0": "shortcut.0",
+    "downsample.1": "shortcut.1",
+}
+"""Of a block's layers, by the names that most implementations give to them."""
+
+
+def aliases(names: Iterable[str]) -> dict[str, str]:
+    """The usual names: `conv1`, `bn1`, `layer1.0.conv1`, …, `fc` or `linear`; by stage and place within it.
+
+    A stage begins at the block that has a shortcut of its own; the first may have none.
+    """
+    own = set(names)
+    found = {
+        f"{other}.{what}": f"head.{what}" for other in ("fc", "linear", "classifier") for what in ("weight", "bias")
+    }
+    stem = {"conv1": "body.0", "bn1": "body.1"}
+    blocks = sorted({int(name.split(".")[1]) for name in own if ".branch." in name})
+    stage, place = 0, 0
+    layers = dict(stem)
+    for block in blocks:
+        starts = block == blocks[0] or (f"body.{block}.shortcut.0.weight" in own)
+        stage, place = (stage + 1, 0) if starts else (stage, place + 1)
+        layers |= {f"layer{stage}.{place}.{other}": f"body.{block}.{mine}" for other, mine in _PLACES.items()}
+    for other, mine in layers.items():
+        for what in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+            if f"{mine}.{what}" in own:
+                found[f"{other}.{what}"] = f"{mine}.{what}"
+    return found
+
+
 ENTRY = ArchitectureEntry(
     name="resnet",
     summary="residual networks for small images, 10 to 50 layers, any width",
     options=ResNetOptions,
     check=check,
     build=build,
+    aliases=aliases,
 )

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +13,10 @@ from core.errors import UploadRefused
 from core.images import Images, save_dataset
 from core.pictures import Row, in_class_order, png, sheet
 from core.seeding import generator
+from formats.routines.apart import apart
 from formats.unpacking import SPLITS, Task, command
 from sieve.specs import IngestSpec
 
-ROOT = Path(__file__).parents[2]
 _SHOWN = (3, 10)
 """Rows and images a row of the preview."""
 
@@ -34,7 +30,7 @@ def ingest(spec: IngestSpec, inputs: Inputs, context: Context) -> Result:
     folder = context.scratch / "unpacked"
     folder.mkdir(exist_ok=True)
     began = time.monotonic()
-    found = _unpacked(Task(str(inputs.files[spec.upload.name]), str(folder), spec.size), context)
+    found = apart(command(Task(str(inputs.files[spec.upload.name]), str(folder), spec.size)), context)
     context.progress("writing", 0, 1)
     channels, height, width = found["shape"]
     shape = (found["images"], height, width, channels)
@@ -72,25 +68,6 @@ def _preview(images: Images, classes: tuple[str, ...]) -> bytes:
     pixels, names = shown.batch(slice(None)), [classes[label] for label in shown.labels.tolist()]
     starts = range(0, len(shown), width)
     return png(sheet([Row("", pixels[at : at + width], tuple(names[at : at + width])) for at in starts]))
-
-
-def _unpacked(task: Task, context: Context) -> dict[str, Any]:
-    """What the process found. It dies with this one: whoever runs an attempt kills all that it started."""
-    process = command(task)
-    with subprocess.Popen(process, stdout=subprocess.PIPE, cwd=ROOT, text=True) as child:  # noqa: S603 - our own
-        assert child.stdout is not None
-        try:
-            for line in child.stdout:
-                said: dict[str, Any] = json.loads(line)
-                if "unpacked" in said:
-                    unpacked: dict[str, Any] = said["unpacked"]
-                    return unpacked
-                if "refused" in said:
-                    raise UploadRefused(said["refused"])
-                context.progress("unpacking", said["done"], 0)
-        finally:
-            child.kill()
-    raise UploadRefused("it could not be read: the process that unpacked it died of it")
 
 
 def _test_places(spec: IngestSpec, labels: torch.Tensor, splits: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from sieve.cli.lineage import reproduce
 from sieve.cli.login import login
 from sieve.cli.slots import slots
 from sieve.cli.submit import submit
+from sieve.cli.upload import upload
 from sieve.cli.watch import watch
 from sieve.errors import ConfigurationError, NotAllowed, NotFound, Refused, SieveError, WaitTimeout
 
@@ -52,7 +53,7 @@ for command in (
     jobs.retry,
     results.report,
     results.download,
-    results.upload,
+    upload,
     reproduce,
     results.datasets,
     results.models,

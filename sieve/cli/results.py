@@ -70,39 +70,6 @@ def download(terminal: Terminal, id_: str, folder: Path, role: str | None, form:
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path, exists=True))
-@click.option("--size", type=(int, int), metavar="HEIGHT WIDTH", help="Bring all images to this size.")
-@click.option("--test-fraction", type=float, default=0, help="Hold out this part of each class for testing.")
-@click.option("--seed", type=int, default=0, help="Fixes which.")
-@with_terminal
-def upload(terminal: Terminal, path: Path, size: tuple[int, int] | None, test_fraction: float, seed: int) -> None:
-    """Make a dataset of an image folder, or of a zip, tar, parquet, npz or safetensors file.
-
-    Prints the dataset's id. A folder with the files CIFAR_ims and CIFAR_lab is taken for a dataset as the authors of
-    the paper published theirs.
-    """
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with terminal.client() as client:
-        with Progress(*columns, console=terminal.err, transient=True, disable=terminal.quiet or terminal.json) as bars:
-            bar = bars.add_task(path.name, total=None)
-            job = client.ingest(
-                path,
-                size=size,
-                test_fraction=test_fraction,
-                seed=seed,
-                progress=lambda there, total: bars.update(bar, completed=there, total=total),
-            )
-        terminal.hint(f"reading it: {job.id}")
-        dataset = client.dataset(job.wait().outputs["dataset"])
-    if terminal.json:
-        terminal.values(dataset.to_dict())
-    else:
-        shape = "x".join(map(str, dataset.shape))
-        terminal.hint(f"{dataset.train_images} + {dataset.test_images} images {shape}, {len(dataset.classes)} classes")
-        terminal.say(dataset.id)
-
-
-@click.command()
 @click.option("--limit", "-n", default=50, show_default=True, help="At most this many.")
 @with_terminal
 def datasets(terminal: Terminal, limit: int) -> None:

@@ -30,6 +30,7 @@ from sieve.specs.followups.transfer import TransferSpec
 from sieve.specs.followups.wrong_labels import WrongLabelsSpec
 from sieve.specs.gaussian_fit import GaussianFitSpec
 from sieve.specs.ingest import IngestSpec
+from sieve.specs.ingest_model import IngestModelSpec
 from sieve.specs.presets import PRESET_SUMMARIES, PRESETS
 from sieve.specs.pretrain import PretrainRecipe, PretrainSpec
 from sieve.specs.probe import LinearFeatures, PenultimateFeatures, ProbeSpec
@@ -72,6 +73,7 @@ __all__ = [
     "FormatName",
     "GaussianFitSpec",
     "GaussianSpec",
+    "IngestModelSpec",
     "IngestSpec",
     "JobRef",
     "JustBugsSpec",
