@@ -17,7 +17,7 @@ help: ## say what there is to make
 .PHONY: setup
 setup: $(READY) ## make .venv and install everything into it (again only when the lock has changed)
 
-$(READY): requirements.lock deploy/setup.sh
+$(READY): requirements.lock pyproject.toml deploy/setup.sh
 	@deploy/setup.sh
 	@touch $@
 

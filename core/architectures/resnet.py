@@ -75,18 +75,15 @@ _PLACES = {
 
 
 def aliases(names: Iterable[str]) -> dict[str, str]:
-    """The usual names: `conv1`, `bn1`, `layer1.0.conv1`, …, `fc` or `linear`; by stage and place within it.
+    """The usual names: `conv1`, `bn1`, `layer1.0.conv1`, …: by stage and place within it.
 
     A stage begins at the block that has a shortcut of its own; the first may have none.
     """
     own = set(names)
-    found = {
-        f"{other}.{what}": f"head.{what}" for other in ("fc", "linear", "classifier") for what in ("weight", "bias")
-    }
-    stem = {"conv1": "body.0", "bn1": "body.1"}
+    found: dict[str, str] = {}
+    layers = {"conv1": "body.0", "bn1": "body.1"}
     blocks = sorted({int(name.split(".")[1]) for name in own if ".branch." in name})
     stage, place = 0, 0
-    layers = dict(stem)
     for block in blocks:
         starts = block == blocks[0] or (f"body.{block}.shortcut.0.weight" in own)
         stage, place = (stage + 1, 0) if starts else (stage, place + 1)

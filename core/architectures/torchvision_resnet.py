@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from core.architectures.resnet import aliases
 from core.cards import ArchitectureEntry, Shape
 from core.errors import SpecRefused
 from sieve.specs import Spec
@@ -57,4 +58,5 @@ ENTRY = ArchitectureEntry(
     options=TorchvisionResNetOptions,
     check=check,
     build=build,
+    aliases=aliases,
 )

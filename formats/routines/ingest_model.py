@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from formats.routines.apart import apart
 from formats.weights import MEAN, STD, Task, command
 from sieve.specs import ArchitectureRef, DatasetRef, IngestModelSpec
 
+_HEADS = ("fc", "linear", "classifier")
 _JUDGED = 1000
 """So many test images at most show whether the network does what it is said to."""
 
@@ -52,8 +54,8 @@ def ingest_model(spec: IngestModelSpec, inputs: Inputs, context: Context) -> Res
     model = _blank(asked)
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     entry = ARCHITECTURES.get(asked.architecture.name)
-    aliases = {} if entry.aliases is None else entry.aliases(wanted)
-    task = Task(path, str(context.scratch / "weights.safetensors"), wanted, aliases, memory=_memory(model))
+    other = other_names(wanted) | ({} if entry.aliases is None else entry.aliases(wanted))
+    task = Task(path, str(context.scratch / "weights.safetensors"), wanted, other, memory=_memory(model))
     context.progress("checking", 1, 3)
     found = apart(command(task), context)
     tensors = load_file(task.target)
@@ -76,6 +78,13 @@ def ingest_model(spec: IngestModelSpec, inputs: Inputs, context: Context) -> Res
         outputs=(Output(target.name, target, "model", "application/octet-stream"),),
         made=ModelCard(asked.shape, asked.classes, asked.architecture),
     )
+
+
+def other_names(names: Iterable[str]) -> dict[str, str]:
+    """Names that tensors of any network may have: those of the body without `body.`, and usual ones of the head."""
+    bodies = {name.removeprefix("body."): name for name in names if name.startswith("body.")}
+    heads = {f"{head}.{what}": f"head.{what}" for head in _HEADS for what in ("weight", "bias")}
+    return bodies | heads
 
 
 def _asked(spec: IngestModelSpec, told: dict[str, Any], shape: Any, classes: int | None) -> _Asked:
@@ -153,4 +162,5 @@ def _judged(model: Classifier, images: Images) -> dict[str, Any] | None:
 
 def _memory(model: Classifier) -> int:
     """Bytes that the process which reads the file may fill: its weights three times, and room."""
-    return 12 * sum(tensor.numel() for tensor in model.state_dict().values()) + (384 << 20)
+    weights: int = sum(tensor.numel() for tensor in model.state_dict().values())
+    return 12 * weights + (384 << 20)

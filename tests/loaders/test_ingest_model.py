@@ -15,6 +15,7 @@ from torch import Tensor
 
 from core.architectures.resnet import aliases
 from core.models import load_model, new_classifier
+from formats.routines.ingest_model import other_names
 from formats.weights import Refused, Task, header, weights
 from sieve import errors
 from sieve.cli import run
@@ -94,14 +95,18 @@ def test_the_usual_names_of_residual_networks_are_known(tmp_path: Path) -> None:
             ArchitectureRef(name="resnet", options={"depth": depth, "width": 2}), SHAPE, 10, mean=MEAN, std=STD, seed=0
         )
         own = model.state_dict()
-        found = aliases(own)
+        found = other_names(own) | aliases(own)
         usual = {"conv1.weight", "bn1.running_var", f"layer4.1.bn{last}.bias", "layer2.0.shortcut.1.weight", "fc.bias"}
         assert usual <= found.keys()
         assert "layer1.1.shortcut.0.weight" not in found
         assert {name for name in found.values() if name.startswith("body.")} == {
             name for name in own if name.startswith("body.")
         }, "every tensor of the body has another name"
-        other = {mine: name for name, mine in found.items() if name.split(".")[0] not in ("linear", "classifier")}
+        other = {
+            mine: name
+            for name, mine in found.items()
+            if name.split(".")[0] not in ("linear", "classifier", "head", "0", "1")
+        }
         renamed = {f"module.{other[name]}": value for name, value in own.items() if name in other}
         save_file(
             renamed | {"normalizer.new_mean": torch.tensor(MEAN), "normalizer.new_std": torch.tensor(STD)},
