@@ -49,7 +49,7 @@ class Measure:
         """As in `report.json`."""
 
         def rounded(value: float) -> float | None:
-            return round(value, 6) if math.isfinite(value) else None
+            return float(f"{value:.8g}") if math.isfinite(value) else None  # errors are small numbers, too
 
         return {
             "what": self.what,

@@ -87,3 +87,8 @@ def test_rules_below_and_not_above() -> None:
     assert not not_above(CHANCE, "chance").holds(high)
     assert below(1e-4, "of the norm").holds(computed("error", 1e-8))
     assert not below(1e-4, "of the norm").holds(computed("error", 0.09))
+
+
+def test_small_numbers_stay_numbers_in_json() -> None:
+    assert computed("error", 1.2372e-8).json_values()["mean"] == 1.2372e-8
+    assert computed("error", math.inf).json_values()["mean"] is None

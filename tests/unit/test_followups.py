@@ -111,7 +111,7 @@ def test_every_control_of_a_preset_says_no(kind: str, preset: str, tmp_path: Pat
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("kind", "preset"), [pair for pair in PRESETS if pair[1] != "digits"])
+@pytest.mark.parametrize(("kind", "preset"), [pair for pair in PRESETS if pair[1] not in ("digits", "cifar10")])
 def test_every_other_preset_runs_through_to_its_report(kind: str, preset: str, tmp_path: Path) -> None:
     run_study(parse({"kind": kind, "preset": preset} | ({} if kind == "gaussian" else {"seeds": [0]})), tmp_path)
     holds_together(*report_of(tmp_path))

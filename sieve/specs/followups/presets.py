@@ -12,6 +12,7 @@ _COMMON = ("dataset", "architecture", "training")
 
 _MAIN: dict[str, Values] = {
     "digits": PRESETS["digits"],
+    "cifar10": PRESETS["cifar10"],
     "planted": PRESETS["planted"]
     | {
         "dataset": {"name": "planted", "options": {"train_images": 2000}},
@@ -31,28 +32,30 @@ def _target_training(preset: str) -> Any:
     return main.get("deterministic_target_training", main["training"])
 
 
-def _five(preset: str, patch: int) -> list[Values]:
+def _five(preset: str) -> list[Values]:
     """Five clearly different networks, the main study's among them."""
+    if preset == "cifar10":
+        others = ["vgg", "densenet", "mobilenet", "mixer"]
+        return [_MAIN[preset]["architecture"], *({"name": name, "options": {}} for name in others)]
     return [
         _MAIN[preset]["architecture"],
         {"name": "vgg", "options": {"stages": [1, 1, 1], "width": 16}},
         {"name": "mobilenet", "options": {}},
         {"name": "densenet", "options": {"layers": [2, 2, 2], "growth": 8}},
-        {"name": "mixer", "options": {"patch": patch, "width": 48, "depth": 3}},
+        {"name": "mixer", "options": {"patch": 2 if preset == "digits" else 4, "width": 48, "depth": 3}},
     ]
 
 
 _JUST_BUGS: dict[str, Values] = {
     "digits": {"norm": "l2", "epsilon": 1.25},
     "planted": {"norm": "l2", "epsilon": 0.25},
+    "cifar10": {"norm": "linf", "epsilon": 8 / 255},
 }
 
 FOLLOWUP_PRESETS: dict[str, dict[str, Values]] = {
     "transfer": {
-        name: _of_main(
-            name, "deterministic_target", target_training=_target_training(name), architectures=_five(name, patch)
-        )
-        for name, patch in (("digits", 2), ("planted", 4))
+        name: _of_main(name, "deterministic_target", target_training=_target_training(name), architectures=_five(name))
+        for name in _MAIN
     },
     "leakage": {
         name: _of_main(
@@ -63,11 +66,15 @@ FOLLOWUP_PRESETS: dict[str, dict[str, Values]] = {
             linear=linear,
             target_training=_target_training(name),
         )
-        for name, linear in (("digits", {"epsilon": 0.5}), ("planted", {"epsilon": 0.25}))
+        for name, linear in (
+            ("digits", {"epsilon": 0.5}),
+            ("planted", {"epsilon": 0.25}),
+            ("cifar10", {"epsilon": 0.25}),
+        )
     },
     "just_bugs": {
         name: _of_main(name, target_training=_target_training(name), construction=_JUST_BUGS[name], trainings=2)
-        for name in ("digits", "planted")
+        for name in _MAIN
     },
     "wrong_labels": {
         name: _of_main(name, source_training=_MAIN[name]["training"] | source, trainings=2)
@@ -116,6 +123,7 @@ FOLLOWUP_PRESETS: dict[str, dict[str, Values]] = {
 FOLLOWUP_SUMMARIES: dict[str, str] = {
     "digits": "scikit-learn's 8x8 handwritten digits",
     "planted": "a dataset whose robust and non-robust features were planted in it",
+    "cifar10": "CIFAR-10 with a ResNet-18; wants a GPU",
     "paper": "two dimensions, drawn as in the paper's figure 4",
     "three": "three dimensions, three covariances",
 }
