@@ -67,7 +67,7 @@ FOLLOWUP_PRESETS: dict[str, dict[str, Values]] = {
             target_training=_target_training(name),
         )
         for name, linear in (
-            ("digits", {"epsilon": 0.5}),
+            ("digits", {"epsilon": 0.25}),
             ("planted", {"epsilon": 0.25}),
             ("cifar10", {"epsilon": 0.25}),
         )
