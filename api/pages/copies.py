@@ -18,6 +18,14 @@ COMMANDS = frozenset({"train", "synthesize", "evaluate", "study"})
 _OF_REFERENCES = {"name", "options", "limit_train", "limit_test"}
 
 
+def in_order(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The same spec, its fields in the order in which their model names them: the database keeps none."""
+    try:
+        return parse(dict(spec)).model_dump(mode="json")
+    except (SpecRefused, ValidationError):  # written by another version
+        return dict(spec)
+
+
 def shortened(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A spec without what is its default anyway."""
     try:

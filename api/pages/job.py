@@ -11,7 +11,7 @@ from api import schemas, streams, views
 from api.auth import BlobsOf, DatabaseOf, Session
 from api.downloads import Download
 from api.pages import differences, study
-from api.pages.copies import copies
+from api.pages.copies import copies, in_order
 from api.pages.paper import Printed, away, page
 from api.pages.streams import stream
 from api.pages.visitor import VisitorOf, WatcherOf, genuine
@@ -58,7 +58,7 @@ def show(
         "files": [views.artifact(file) for file in surroundings.files(session, row)],
         "log": log[-LINES:],
         "log_left_out": max(len(log) - LINES, 0),
-        "fields": differences.fields(job.spec, other),
+        "fields": differences.fields(in_order(job.spec), other),
         "against": against,
         "against_wrong": wrong,
         "copies": copies(job.spec, str(request.base_url).rstrip("/")),

@@ -62,6 +62,12 @@ def indexed(text: str) -> Markup:
     return Markup(re.sub(r"\bD_[A-Za-z_]+", lambda found: row_label(found[0]), str(escape(text))))  # noqa: S704
 
 
+def linked(text: str) -> Markup:
+    """Text with the ids of jobs in it short, and leading there."""
+    escaped = str(escape(text))
+    return Markup(re.sub(r"job_[0-9a-z]+", lambda id: f'<a href="jobs/{id[0]}">{short(id[0])}</a>', escaped))  # noqa: S704
+
+
 def written(value: Any) -> str:
     """A value of a spec, as JSON."""
     return json.dumps(value, ensure_ascii=False)
@@ -78,6 +84,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "when": when,
     "figure": figure,
     "indexed": indexed,
+    "linked": linked,
     "written": written,
     "short": short,
 }
