@@ -180,6 +180,7 @@ def _figures(spec: EvaluateSpec, flags: Flags, attacks: Sequence[str]) -> dict[s
         "reattack": _reattacked(spec, flags, attacks[-1]) if "again/index" in flags else None,
         "noise": {f"{sigma:g}": _fraction(flags[f"noise/{sigma:g}"]) for sigma in spec.noise},
         "shifted": _fraction(flags["shifted"]),
+        "confusion": _confusion(flags["label"], flags["read"]) if "read" in flags else None,
         "zero_gradients": int(flags["zero_gradient"].sum()),
         "readings": [
             _reading(ref.name, *(flags[f"reading/{at}/{flag}"] for flag in ("stored", "original", "changed")))
@@ -199,6 +200,12 @@ def _reattacked(spec: EvaluateSpec, flags: Flags, attack: str) -> dict[str, Any]
         threat.norm: {f"{eps:g}": one(f"robust/{threat.norm}/{eps:g}/{attack}") for eps in sorted(threat.epsilons)}
         for threat in spec.threats
     }
+
+
+def _confusion(labels: Tensor, read: Tensor) -> list[list[int]]:
+    """Images by true class, then by the class that the model read."""
+    classes = int(torch.maximum(labels, read).max()) + 1
+    return torch.bincount(labels * classes + read, minlength=classes**2).reshape(classes, classes).tolist()
 
 
 def _reading(dataset: str, stored: Tensor, original: Tensor, changed: Tensor) -> dict[str, Any]:

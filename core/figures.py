@@ -6,8 +6,6 @@ colour from the page (see `templates/report.css`). Nothing here reads a clock or
 
 from __future__ import annotations
 
-import html
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -229,45 +227,6 @@ def _where_it_tells(reading: Mapping[str, Any]) -> float | None:
     """Changed images alone where there are some: on the others a correct reading would say nothing."""
     value: float | None = reading["stored_where_changed"]
     return reading["stored"] if value is None else value
-
-
-_SERIES = ("#3f7fbf", "#cf7d1e", "#1f9a8c", "#cc4b5c", "#8d66c4", "#7c8086", "#a3842c", "#4b8f3c")
-_DASHES = ("solid", "dash", "dot", "dashdot")
-_TITLES = {
-    "loss": "Training loss",
-    "validation": "Accuracy on held-out images",
-    "validation_robust": "Robust accuracy on held-out images",
-}
-
-
-def metric_curves(name: str, series: Mapping[str, Sequence[tuple[int, float]]], *, note: str = "") -> Figure:
-    """How a metric grows, one line a job. A point that is no finite number is a gap; the table says what it was.
-
-    Args:
-        name: the metric's, such as `loss`.
-        series: by what to call the line, (step, value) in order of the steps.
-    """
-    plot = empty("step", "", y_range=None)
-    plot.update_layout(height=250, showlegend=len(series) > 1)
-    rows: list[tuple[str, ...]] = []
-    for place, (label, points) in enumerate(series.items()):
-        plot.add_scatter(
-            x=[step for step, _ in points],
-            y=[value if math.isfinite(value) else None for _, value in points],
-            name=html.escape(label),
-            mode="lines" if len(points) > 1 else "markers",
-            line={
-                "color": _SERIES[place % len(_SERIES)],
-                "width": 2,
-                "dash": _DASHES[place // len(_SERIES) % len(_DASHES)],
-            },
-            hovertemplate="step %{x}: %{y:.4g}<extra>" + html.escape(label) + "</extra>",
-        )
-        rows += [(label, str(step), f"{value:.6g}") for step, value in points]
-    columns: tuple[str, ...] = ("job", "step", name)
-    first = 0 if len(series) > 1 else 1
-    title = _TITLES.get(name, name.replace("_", " ").capitalize())
-    return Figure(title, note, plot, Table(title, columns[first:], tuple(row[first:] for row in rows)))
 
 
 def empty(x_title: str, y_title: str, *, y_range: tuple[float, float] | None) -> go.Figure:

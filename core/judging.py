@@ -25,7 +25,7 @@ from core.threat import NORMS, Ball
 from sieve.specs import AttackRef, Norm, Threat
 
 Flags = dict[str, Tensor]
-"""By name, bool [b]."""
+"""By name, bool [b]; `label` and `read` int64."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,13 @@ class Judge:
         return self.model(x).argmax(1)  # type: ignore[no-any-return]
 
     def clean(self, x: Tensor, y: Tensor) -> Flags:
-        """`standard`: right. `shifted`: reads (y + 1) mod C. `zero_gradient`: the cross-entropy's gradient is 0."""
+        """`label`, and `read`: the class that the model sees, both int64. `standard`: right. `shifted`: reads
+        (y + 1) mod C. `zero_gradient`: the cross-entropy's gradient is 0."""
         read = self.read(x)
         slope = gradient(lambda z: cross_entropy(self.view.logits(z), y), x)
         return {
+            "label": y,
+            "read": read,
             "standard": read == y,
             "shifted": read == (y + 1) % self.model.head.out_features,
             "zero_gradient": (slope == 0).flatten(1).all(1),

@@ -135,3 +135,8 @@ def set_limits(session: Session, name: str, values: Mapping[str, float | None]) 
         session.execute(update(Account).where(Account.user_id == user.id).values(**values))
     (standing,) = standings(session, user)
     return standing
+
+
+def own(session: Session) -> list[Account]:
+    """Everybody's account, with the limits that are their own."""
+    return list(session.scalars(select(Account)))

@@ -3,9 +3,25 @@
 One page a file; `visitor` says who looks, `paper` how it is printed, `assets` is what the browser keeps.
 """
 
-from api.pages import assets, files, job, overview, signin, study, submitting
+from api.pages import (
+    account,
+    admin,
+    assets,
+    compare,
+    dataset,
+    files,
+    job,
+    model,
+    overview,
+    signin,
+    study,
+    submitting,
+)
 
-PAGES = (assets.router, signin.router, overview.router, files.router, study.router, job.router, submitting.router)
+PAGES = tuple(
+    room.router
+    for room in (assets, signin, overview, files, study, job, submitting, dataset, model, compare, account, admin)
+)
 """In the order in which paths are tried."""
 
 __all__ = ["PAGES"]

@@ -223,7 +223,7 @@ def filled_in(form: Group, sent: Mapping[str, str]) -> dict[str, Any]:
     for input in form.inputs():
         text = sent.get(input.name, "").strip()
         counts = input.when is None or sent.get(input.when[0], "") in ("", *input.when[1])
-        if text and counts and not _left_out(form, input, sent):
+        if text and counts:
             *path, last = input.name.split(".")
             _inside(body, path)[last] = _value(input, text)
     return body
@@ -268,14 +268,6 @@ def _groups(form: Group) -> Iterator[Group]:
         if isinstance(member, Group):
             yield member
             yield from _groups(member)
-
-
-def _left_out(form: Group, input: Input, sent: Mapping[str, str]) -> bool:
-    """Does it lie in a group whose box says that it is not there?"""
-    return any(
-        group.optional and input.name.startswith(f"{group.name}.") and sent.get(f"{group.name}?") != "on"
-        for group in _groups(form)
-    )
 
 
 def _inside(body: dict[str, Any], path: list[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from api.schemas import Child
 from store.lifecycle import State
 
-WIDTH, HEIGHT = 128, 40
+WIDTH, HEIGHT = 148, 40
 """Of a box."""
 GAP_X, GAP_Y = 46, 12
 MARGIN = 6
@@ -115,7 +115,7 @@ def _box(group: tuple[str, str], held: Sequence[Child], x: float, y: float) -> B
     elif state == State.RUNNING and shown.progress and shown.progress.total:
         note = f"{100 * shown.progress.step // shown.progress.total} %"
     else:
-        note = str(state)
+        note = {State.SUCCEEDED: "done", State.BLOCKED: "waits"}.get(state, str(state))
     return Box(name=group[1], role=group[0], state=state, note=note, job=shown.id, x=x, y=y)
 
 

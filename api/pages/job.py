@@ -17,7 +17,8 @@ from api.pages.streams import stream
 from api.pages.visitor import VisitorOf, WatcherOf, genuine
 from api.problems import not_found
 from api.routes.jobs import rings
-from core.figures import Figure, metric_curves
+from core.charts import metric_curves
+from core.figures import Figure
 from store import tables
 from store.errors import NotFound
 from store.jobs import delete, read, surroundings, wish

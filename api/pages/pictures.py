@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
-from formats.images import HEADER
+from formats.images import HEADER, ImageFile
 from formats.png import eight_bits, png
 
 Pixels = npt.NDArray[np.float32]
@@ -126,3 +126,34 @@ def _row(name: str, images: Pixels, captions: Sequence[str], start: Pixels | Non
         for image, caption, difference in zip(images, captions, differences, strict=True)
     ]
     return WallRow(name, tuple(tiles), factor)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Some of a dataset's images."""
+
+    tiles: tuple[Tile, ...]
+    classes: tuple[str, ...]
+    chosen: int | None
+    start: int
+    """The place of the first among those there are to see."""
+    total: int
+
+
+def gallery(images: ImageFile, chosen: int | None, start: int, count: int) -> Gallery:
+    """`count` of the images, of one class or of all, from number `start` on, each with its stored label."""
+    places = np.arange(len(images)) if chosen is None else np.flatnonzero(images.labels == chosen)
+    start = min(start, max(len(places) - 1, 0))
+    shown = places[start : start + count]
+    original = images.columns.get("original_label")
+    tiles = []
+    with safe_open(images.path, framework="np") as file:
+        pixels = file.get_slice("images")
+        for place in shown:
+            image = pixels[int(place)]
+            label = images.classes[int(images.labels[place])]
+            was = images.classes[int(original[place])] if original is not None else label
+            said = f"image {place}, labelled {label}" + (f", of class {was}" if was != label else "")
+            whole = image / np.float32(255) if image.dtype == np.uint8 else image
+            tiles.append(Tile(data_url(whole), label, said, was if was != label else ""))
+    return Gallery(tuple(tiles), images.classes, chosen, start, len(places))

@@ -10,17 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session as OrmSession
-from starlette.datastructures import FormData
 
 from api import plans
 from api.auth import Session
 from api.pages import forms
 from api.pages.copies import shortened
 from api.pages.paper import Printed, away, page, part
-from api.pages.visitor import Visitor, VisitorOf, genuine
+from api.pages.visitor import SentOf, Visitor, VisitorOf, genuine
 from api.pointers import FieldError
 from api.problems import Problem
 from api.routes.jobs import rings
@@ -36,6 +34,7 @@ from store.jobs import read, submit
 router = APIRouter(route_class=Printed, include_in_schema=False, prefix="/new")
 
 SUGGESTED = 50
+_ORDER = ("study", "train", "synthesize", "evaluate")
 
 
 @dataclass
@@ -47,12 +46,6 @@ class Answer:
     """By input."""
     other: list[str] = field(default_factory=list)
     """What is wrong, but not with one input."""
-
-
-async def _sent(request: Request) -> dict[str, str]:
-    """The form, texts alone."""
-    found: FormData = await request.form()
-    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 @router.get("/{kind}")
@@ -73,39 +66,29 @@ def ask(
 
 
 @router.post("/{kind}/estimate", dependencies=[genuine])
-async def check(kind: str, request: Request, session: Session, visitor: VisitorOf) -> Response:
+def check(kind: str, session: Session, visitor: VisitorOf, sent: SentOf) -> Response:
     """What a submission of this form would make and take, for the script beside it; nothing is made."""
-    sent = await _sent(request)
-
-    def look() -> Response:
-        answer = _checked(session, visitor, kind, sent)
-        html = part("plan.html.j2", plan=answer.plan) if answer.plan else ""
-        pending = bool(answer.plan and answer.plan.estimate.pending)
-        return JSONResponse({"html": html, "pending": pending, "errors": answer.errors, "other": answer.other})
-
-    return await run_in_threadpool(look)
+    answer = _checked(session, visitor, kind, sent)
+    html = part("plan.html.j2", plan=answer.plan) if answer.plan else ""
+    pending = bool(answer.plan and answer.plan.estimate.pending)
+    return JSONResponse({"html": html, "pending": pending, "errors": answer.errors, "other": answer.other})
 
 
 @router.post("/{kind}", dependencies=[genuine, rings])
-async def send(kind: str, request: Request, session: Session, visitor: VisitorOf) -> Response:
+def send(kind: str, request: Request, session: Session, visitor: VisitorOf, sent: SentOf) -> Response:
     """Submit, and go to the job's page; or show the form again with what is wrong, or the estimate."""
-    sent = await _sent(request)
-
-    def take() -> Response:
-        form, answer = _form(kind), Answer()
-        if sent.get("do") == "check":
-            answer = _checked(session, visitor, kind, sent)
-            return _shown(request, session, visitor, kind=kind, values=sent, answer=answer)
-        try:
-            with session.begin_nested():
-                body = {"kind": kind, **forms.filled_in(form, sent)}
-                job = _submit(session, visitor, parse_submission(body), _once(sent.get("once", ""), body))
-        except (Problem, SpecRefused, Conflict, NotFound) as error:
-            _note(answer, form, error)
-            return _shown(request, session, visitor, kind=kind, values=sent, answer=answer, status=422)
-        return away(request, f"/jobs/{job}")
-
-    return await run_in_threadpool(take)
+    form, answer = _form(kind), Answer()
+    if sent.get("do") == "check":
+        answer = _checked(session, visitor, kind, sent)
+        return _shown(request, session, visitor, kind=kind, values=sent, answer=answer)
+    body = {"kind": kind, **forms.filled_in(form, sent)}
+    try:
+        with session.begin_nested():
+            job = _submit(session, visitor, parse_submission(body), _once(sent.get("once", ""), body))
+    except (Problem, SpecRefused, Conflict, NotFound) as error:
+        _note(answer, form, error)
+        return _shown(request, session, visitor, kind=kind, values=sent, answer=answer, status=422)
+    return away(request, f"/jobs/{job}")
 
 
 def _submit(session: OrmSession, visitor: Visitor, understood: Submission, once: str) -> str:
@@ -180,7 +163,7 @@ def _shown(
         "new.html.j2",
         status=status,
         kind=kind,
-        kinds=submittable_kinds(),
+        kinds=sorted(submittable_kinds(), key=lambda one: _ORDER.index(one.name) if one.name in _ORDER else 99),
         summary=KINDS.get(kind).summary,
         form=form,
         filled=values,

@@ -96,6 +96,13 @@ def _elsewhere(request: Request) -> bool:
     return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
 
 
+async def _sent(request: Request) -> dict[str, str]:
+    form = await request.form()
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+SentOf = Annotated[dict[str, str], Depends(_sent)]
+"""The texts of a form."""
 genuine = Depends(_genuine)
 """Of every route that a form is sent to."""
 

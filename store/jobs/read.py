@@ -180,3 +180,14 @@ def some(session: Session, viewer: User, job_ids: Sequence[str]) -> list[Job]:
     query = select(Job).where(Job.id.in_(job_ids), visible_to(viewer, Job.owner_id)).order_by(Job.id)
     whole = (defer(column) for column in (Job.spec, Job.result, Job.produces, Job.work, Job.taken))
     return list(session.scalars(query.options(*whole)))
+
+
+def evaluations(session: Session, viewer: User, models: Sequence[str], *, limit: int) -> list[Job]:
+    """Evaluations of a model that have succeeded, newest first. `models`: the names it goes by."""
+    query = select(Job).where(
+        Job.kind == "evaluate",
+        Job.state == State.SUCCEEDED,
+        Job.spec["model"]["name"].astext.in_(models),
+        visible_to(viewer, Job.owner_id),
+    )
+    return list(session.scalars(query.order_by(Job.id.desc()).limit(limit)))

@@ -7,15 +7,21 @@ export function start() {
   const other = document.getElementById("other");
   const fields = [...form.querySelectorAll("[data-default]")];
 
+  // What is not shown is not sent.
+  function show(place, wanted) {
+    place.hidden = !wanted;
+    for (const input of place.querySelectorAll("input, select, textarea")) input.disabled = !wanted;
+  }
+
   function counting() {
     for (const field of form.querySelectorAll("[data-when]")) {
       const chosen = form.elements[field.dataset.when];
       const value = chosen.value || chosen.dataset.default;
-      field.hidden = Boolean(value) && !field.dataset.is.split(" ").includes(value);
+      show(field, !value || field.dataset.is.split(" ").includes(value));
     }
     for (const box of form.querySelectorAll("[data-opens]")) {
       const given = presets[form.elements.preset?.value]?.[box.name] === "on";
-      document.getElementById(box.dataset.opens).hidden = !(box.checked || given);
+      show(document.getElementById(box.dataset.opens), box.checked || given);
     }
   }
 
