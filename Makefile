@@ -31,11 +31,19 @@ up: $(READY) ## run the service on this machine: its own PostgreSQL and Redis, t
 
 .PHONY: test
 test: $(READY) ## the test suite, in three processes: many tests wait. Long files come first
-	@$(BIN)/python -m pytest -m "not full" -n 3 --dist loadscope --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not full and not browser" -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: test-full
 test-full: $(READY) ## the test suite with its long tests
 	@$(BIN)/python -m pytest
+
+.PHONY: browser
+browser: $(READY) ## the page in a real browser (Debian's chromium): what researchers do with it, and accessibility
+	@$(BIN)/python -m pytest tests/browser
+
+.PHONY: screenshots
+screenshots: $(READY) ## pictures of every page, light and dark, wide and narrow, in out/screens
+	@$(BIN)/python -m tests.browser.screens $(ARGS)
 
 .PHONY: check
 check: $(READY) ## lint, format, types, and that the migrations match the tables

@@ -48,7 +48,8 @@ def compare(
         recent=read.page(session, visitor.user, owner=visitor.user.id, kinds=("train", "evaluate"), limit=RECENT),
         figures=_curves(session, jobs, labels),
         robust=robust_figures({labels[one.id]: one for one in jobs if one.kind == "evaluate" and one.result}),
-        fields=_differing(jobs) if len(jobs) > 1 else {},
+        alike=(alike := [one for one in jobs if one.kind == jobs[0].kind]),
+        fields=_differing(alike) if len(alike) > 1 else {},
     )
 
 

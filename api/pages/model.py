@@ -107,9 +107,13 @@ def _title(job: Job) -> str:
 
 def _evaluation(job: Job) -> Evaluation:
     result: dict[str, Any] = from_json(job.result)
-    noise = ", ".join(f"{sigma}: {number(100 * value)}" for sigma, value in result["noise"].items())
+    noise = ", ".join(f"{sigma}: {number(100 * value)}" for sigma, value in sorted(result["noise"].items(), key=_first))
     standard, shifted = number(100 * result["standard"]), number(100 * result["shifted"])
     return Evaluation(job.id, _title(job), result["images"], standard, shifted, noise)
+
+
+def _first(item: tuple[str, Any]) -> float:
+    return float(item[0])
 
 
 def _confusion(session: OrmSession, viewer: User, job: Job) -> Figure:

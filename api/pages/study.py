@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +54,7 @@ def shown(session: OrmSession, row: Job, blobs: BlobStore, of_class: str, index:
         "so_far": None,
         "wall": None,
     }
-    numbers = from_json(row.result) if row.result and row.result.get("rows") else None
+    numbers = _numbers(session, row, blobs)
     if numbers is None:
         values["so_far"] = so_far(surroundings.results(session, row.id, "evaluate"))
         return values
@@ -68,6 +69,15 @@ def shown(session: OrmSession, row: Job, blobs: BlobStore, of_class: str, index:
         "plots": figures.plots(numbers),
         "wall": _wall(session, row, blobs, of_class, index),
     }
+
+
+def _numbers(session: OrmSession, row: Job, blobs: BlobStore) -> dict[str, Any] | None:
+    """The report's, once there is one: from its file, which keeps the order of the epsilons, as a column does not."""
+    for file in surroundings.files(session, row):
+        if file.artifact.role == "report" and file.artifact.name == "report.json":
+            numbers: dict[str, Any] = json.loads(blobs.fetch(file.artifact.sha256).read_bytes())
+            return numbers if numbers.get("rows") else None
+    return None
 
 
 def so_far(evaluated: Mapping[str, Json]) -> Table | None:

@@ -69,8 +69,8 @@ def linked(text: str) -> Markup:
 
 
 def written(value: Any) -> str:
-    """A value of a spec, as JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    """A value of a spec, as JSON; a dash for none."""
+    return "–" if value == "–" else json.dumps(value, ensure_ascii=False)
 
 
 def short(id: str) -> str:
