@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from core.errors import SpecRefused
 from core.planning import parse
+from sieve.specs import Spec
 
 COMMANDS = frozenset({"train", "synthesize", "evaluate", "study"})
 """Kinds that `sieve submit` has options for; others it takes as a file."""
@@ -32,8 +33,22 @@ def shortened(spec: Mapping[str, Any]) -> dict[str, Any]:
         parsed = parse(dict(spec))
     except (SpecRefused, ValidationError):  # written by another version
         return dict(spec)
-    short = {"kind": spec["kind"], **parsed.model_dump(mode="json", exclude_defaults=True)}
-    return short if parse(short) == parsed else dict(spec)
+    return {"kind": spec["kind"], **_given(parsed)}
+
+
+def _given(spec: Spec) -> dict[str, Any]:
+    """Fields that are not as they would be anyway; of objects inside always what says which of a union they are."""
+    whole = spec.model_dump(mode="json")
+    found = {}
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if isinstance(value, Spec):
+            inside = {tag: text for tag, text in whole[name].items() if tag in ("method", "name")} | _given(value)
+            if value != field.get_default(call_default_factory=True):
+                found[name] = inside
+        elif value != field.get_default(call_default_factory=True):
+            found[name] = whole[name]
+    return found
 
 
 def copies(spec: Mapping[str, Any], address: str) -> dict[str, str]:

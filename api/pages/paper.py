@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
+_log = logging.getLogger(__name__)
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -115,6 +117,8 @@ async def _said(request: Request, error: Exception) -> Response:
     response: Response = handler(request, error)
     if inspect.isawaitable(response):
         response = await response
+    if response.status_code == 500:
+        _log.error("%s %s", request.method, request.scope["path"], exc_info=error)
     if "text/html" not in request.headers.get("accept", ""):
         return response
     problem = json.loads(bytes(response.body))
