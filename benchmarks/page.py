@@ -77,7 +77,7 @@ def stored(database: Database, blobs: DiskBlobs, points: int, images: int) -> st
 def _dataset(session: Any, blobs: DiskBlobs, images: int) -> str:
     draws = np.random.default_rng(0)
     labels = draws.integers(0, 10, images)
-    tensors = {
+    tensors: dict[str, Any] = {
         "images": draws.random((images, 3, 32, 32), np.float32),
         "labels": labels,
         "original_label": draws.integers(0, 10, images),

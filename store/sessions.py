@@ -10,18 +10,18 @@ from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from store import accounts
-from store.tables import ApiKey, PageSession, User
+from store.tables import ApiKey, PageSession
 
 LONGEST = timedelta(days=7)
 """After this, one signs in again."""
 
 
 def sign_in(session: Session, key: str) -> str | None:
-    """A new session's token, with 256 random bits; None where the key is nobody's, or may not be used for all that the
-    page does. Also forgets what has expired."""
+    """A new session's token, with 256 random bits; None where the key is nobody's, or may not be used to look.
+    Also forgets what has expired."""
     session.execute(delete(PageSession).where(PageSession.expires_at < func.now()))
     shown = accounts.bearer(session, key)
-    if shown is None or not {"read", "submit"} <= set(shown.scopes):
+    if shown is None or "read" not in shown.scopes:
         return None
     token = secrets.token_urlsafe(32)
     session.add(PageSession(token_hash=_hash(token), key_id=shown.id, expires_at=func.now() + LONGEST))
@@ -29,11 +29,11 @@ def sign_in(session: Session, key: str) -> str | None:
     return token
 
 
-def signed_in(session: Session, token: str) -> User | None:
-    """Whose session this is; None where it is over, or its key revoked or expired."""
+def signed_in(session: Session, token: str) -> ApiKey | None:
+    """The key that a session was made with, its user and its scopes; None where it is over, or the key revoked or
+    expired."""
     query = (
-        select(User)
-        .join(ApiKey, ApiKey.user_id == User.id)
+        select(ApiKey)
         .join(PageSession, PageSession.key_id == ApiKey.id)
         .where(
             PageSession.token_hash == _hash(token),

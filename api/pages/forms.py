@@ -133,6 +133,9 @@ class _Reading:
             if branches is not None:
                 optional = any(branch.get("type") == "null" for branch in branches)
                 others = [branch for branch in branches if branch.get("type") != "null"]
+                others = [
+                    branch for branch in others if "properties" in branch
+                ] or others  # not a reference's bare name
                 if len(others) > 1:
                     return {**others[0], "type": "string", **beside}, "", optional
                 schema = others[0]

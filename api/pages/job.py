@@ -54,7 +54,8 @@ def show(
     log = surroundings.log(session, job.id)
     values: dict[str, Any] = {
         "job": job,
-        "verbs": verbs(job, admin=visitor.admin),
+        "mine": visitor.owns(job.owner),
+        "verbs": verbs(job, admin=visitor.admin) if visitor.owns(job.owner) else [],
         "figures": metric_figures(curves),
         "files": [views.artifact(file) for file in surroundings.files(session, row)],
         "log": log[-LINES:],

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Form, Request, Response
 
-from api.auth import DatabaseOf, Session
+from api.auth import DatabaseOf, Session, need
+from api.limits import Rates
 from api.problems import Problem
 from store import sessions
-from store.tables import User
+from store.tables import ApiKey, User
 
 COOKIE = "sieve_session"
 VISIT = "sieve_visit"
@@ -33,13 +34,23 @@ class SignedOut(Exception):
 class Visitor:
     """Somebody who is signed in."""
 
-    user: User
+    key: ApiKey
+    """What the session was made with: it may do as much as its key."""
     token: str
+
+    @property
+    def user(self) -> User:
+        """Whose it is."""
+        return self.key.user
 
     @property
     def admin(self) -> bool:
         """May they see and change what is everybody's?"""
         return self.user.role == "admin"
+
+    def owns(self, owner: str) -> bool:
+        """May they change what is somebody's?"""
+        return self.admin or self.user.name == owner
 
     @property
     def form_token(self) -> str:
@@ -54,10 +65,13 @@ def form_token(cookie: str) -> str:
 
 def _visitor(request: Request, session: Session) -> Visitor:
     token = request.cookies.get(COOKIE, "")
-    user = sessions.signed_in(session, token) if token else None
-    if user is None:
+    key = sessions.signed_in(session, token) if token else None
+    if key is None:
         raise SignedOut
-    return Visitor(user, token)
+    rates: Rates = request.app.state.rates
+    rates.take(f"page {key.user_id}")
+    need(key, "read" if request.method == "GET" else "submit")
+    return Visitor(key, token)
 
 
 def _watching(request: Request, database: DatabaseOf) -> Visitor:
@@ -71,9 +85,19 @@ WatcherOf = Annotated[Visitor, Depends(_watching)]
 """The same in a transaction that is over: for streams, which hold no connection."""
 
 
-def _admin(visitor: VisitorOf) -> Visitor:
+def _holder(visitor: VisitorOf) -> Visitor:
+    need(visitor.key, "admin")
+    return visitor
+
+
+HolderOf = Annotated[Visitor, Depends(_holder)]
+"""Somebody whose key may be used for keys."""
+
+
+def _admin(request: Request, visitor: VisitorOf) -> Visitor:
     if not visitor.admin:
         raise Problem(403, "admins_only", "only an admin may see this")
+    need(visitor.key, "read" if request.method == "GET" else "admin")
     return visitor
 
 

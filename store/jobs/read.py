@@ -177,7 +177,7 @@ def artifact(session: Session, viewer: User, artifact_id: str) -> Artifact:
 
 def some(session: Session, viewer: User, job_ids: Sequence[str]) -> list[Job]:
     """Those of these jobs that the viewer may see, in short, in the order of their ids."""
-    query = select(Job).where(Job.id.in_(job_ids), visible_to(viewer, Job.owner_id)).order_by(Job.id)
+    query = select(Job).where(Job.id.in_(job_ids), open_to(viewer, Job)).order_by(Job.id)
     whole = (defer(column) for column in (Job.spec, Job.result, Job.produces, Job.work, Job.taken))
     return list(session.scalars(query.options(*whole)))
 
@@ -188,6 +188,6 @@ def evaluations(session: Session, viewer: User, models: Sequence[str], *, limit:
         Job.kind == "evaluate",
         Job.state == State.SUCCEEDED,
         Job.spec["model"]["name"].astext.in_(models),
-        visible_to(viewer, Job.owner_id),
+        open_to(viewer, Job),
     )
     return list(session.scalars(query.order_by(Job.id.desc()).limit(limit)))

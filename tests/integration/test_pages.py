@@ -218,6 +218,30 @@ def test_what_admins_do(admin: TestClient, ada: TestClient, page: TestClient) ->
     assert page.post("/admin/maintenance", data={"token": token(page.get("/").text)}).status_code == 403
 
 
+def test_a_session_may_do_as_much_as_its_key(visitor: TestClient, root: TestClient, ada: TestClient) -> None:
+    made = root.post("/v1/keys", json={"name": "to look", "scopes": ["read"]})
+    key = made.json()["key"]
+    assert isinstance(key, str), made.text
+    id = ada.post("/v1/jobs", json=_TRAIN).json()["id"]
+    looker = signed_in(visitor, key)
+    html = looker.get(f"/jobs/{id}").text
+    for path in (f"/jobs/{id}/cancel", "/new/train", "/admin/maintenance", "/account/keys"):
+        answer = looker.post(path, data={"token": token(html), "reason": "x"})
+        assert answer.status_code == 403, path
+        assert "needs a key with the scope" in answer.text, path
+
+
+def test_what_others_share_is_looked_at_and_left_alone(
+    page: TestClient, bob: TestClient, database: Database, hand: Hand
+) -> None:
+    id = bob.post("/v1/jobs", json=_TRAIN).json()["id"]
+    assert bob.patch(f"/v1/jobs/{id}", json={"shared": True}).status_code == 200
+    html = page.get(f"/jobs/{id}").text
+    assert "do-cancel" not in html
+    assert page.post(f"/jobs/{id}/cancel", data={"token": token(html)}).status_code == 404
+    assert look(database, id).state == "queued"
+
+
 def test_text_of_others_is_never_markup(admin: TestClient, ada: TestClient) -> None:
     name = "<script>alert(1)</script>"
     id = ada.post("/v1/jobs", json={**_TRAIN, "name": name, "labels": {name: name}}).json()["id"]
