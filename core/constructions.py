@@ -11,6 +11,7 @@ Shape legend: b images of a block are [b, C, H, W] in [0, 1].
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -46,24 +47,36 @@ class Source:
     """Searches."""
     ensemble: tuple[tuple[Classifier, FrozenModel], ...] = ()
     """Models that a perturbation is to leave right; each judges and searches likewise."""
+    further: tuple[FrozenModel, ...] = ()
+    """Views of further sources."""
+
+    @property
+    def views(self) -> tuple[FrozenModel, ...]:
+        """Of all sources."""
+        return (self.view, *self.further)
 
 
 def robust(how: RobustConstruction, source: Source, images: Images, index: Tensor, draws: torch.Generator) -> Made:
     """For each x = images[index]: from x', min ||g(z) - g(x)||_2 over z in [0, 1]; no ball.
 
-    x' is drawn uniformly from all images but x; the label stays that of x.
+    x' is drawn uniformly from all images but x, or is uniform noise in [0, 1]; the label stays that of x.
     """
     x, labels = images.batch(index), images.labels[index]
-    away = torch.randint(1, len(images), (len(index),), generator=draws).to(index.device)
-    start_index = (index + away) % len(images)
-    start = images.batch(start_index)
+    started: Made = {}
+    if how.start == "noise":
+        start = torch.rand(x.shape, generator=draws).to(x.device)
+    else:
+        away = torch.randint(1, len(images), (len(index),), generator=draws).to(index.device)
+        started["start_index"] = (index + away) % len(images)
+        start = images.batch(started["start_index"])
+    features = _features(source, x)
     with torch.no_grad():
-        goal = source.view.features(x)
+        goal = features(x)
 
     if how.recipe == "fast":
-        z = matching.fast(source.view.features, goal, start, how.steps)
+        z = matching.fast(features, goal, start, how.steps // len(source.views))
     else:
-        z = matching.by_steps(source.view.features, goal, start, step_lengths(how))
+        z = matching.by_steps(features, goal, start, step_lengths(how, how.steps // len(source.views)))
     with torch.no_grad():
         found, wanted = source.model.features(z), source.model.features(x)
         read = source.model.head(found).argmax(1)
@@ -73,7 +86,7 @@ def robust(how: RobustConstruction, source: Source, images: Images, index: Tenso
         "labels": labels,
         "source_index": index,
         "original_label": labels,
-        "start_index": start_index,
+        **started,
         "feature_distance": vector_norm(found - wanted, dim=1) / vector_norm(wanted, dim=1),
         "norm": l2.length(z - start),
         "nearer_to_start": (l2.length(z - start) < l2.length(z - x)).byte(),
@@ -81,11 +94,24 @@ def robust(how: RobustConstruction, source: Source, images: Images, index: Tenso
     }
 
 
-def step_lengths(how: RobustConstruction) -> list[float]:
+def _features(source: Source, x: Tensor) -> matching.Features:
+    """What is matched: the source's features; of several sources all of theirs, each as long as the others' on x."""
+    if not source.further:
+        return source.view.features
+    with torch.no_grad():
+        lengths = [vector_norm(view.features(x), dim=1).mean().clamp_min(1e-12) for view in source.views]
+
+    def together(z: Tensor) -> Tensor:
+        return torch.cat([view.features(z) / length for view, length in zip(source.views, lengths, strict=True)], dim=1)
+
+    return together
+
+
+def step_lengths(how: RobustConstruction, steps: int) -> list[float]:
     """Constant, or falling linearly from `step_size` towards 0."""
     if how.schedule == "constant":
-        return [how.step_size] * how.steps
-    return [how.step_size * (1 - step / how.steps) for step in range(how.steps)]
+        return [how.step_size] * steps
+    return [how.step_size * (1 - step / steps) for step in range(steps)]
 
 
 def targeted(how: Targeted, source: Source, images: Images, index: Tensor, targets: Tensor) -> Made:
@@ -97,19 +123,22 @@ def targeted(how: Targeted, source: Source, images: Images, index: Tensor, targe
     """
     x, labels = images.batch(index), images.labels[index]
     norm = NORMS[how.norm]
+    views = source.views
 
-    def reached(z: Tensor) -> Tensor:
-        value = -cross_entropy(source.view.logits(z), targets)
-        for _, view in source.ensemble:
-            value = value - cross_entropy(view.logits(z), labels) / len(source.ensemble)
+    def towards(view: FrozenModel, z: Tensor) -> Tensor:
+        value = -cross_entropy(view.logits(z), targets)
+        for _, spared in source.ensemble:
+            value = value - cross_entropy(spared.logits(z), labels) / len(source.ensemble)
         return value
 
-    z = pgd(
-        reached,
-        Ball(norm, x, how.epsilon),
-        start=x,
-        step_lengths=[how.relative_step * how.epsilon] * how.steps,
-    )
+    ball = Ball(norm, x, how.epsilon)
+    lengths = [how.relative_step * how.epsilon] * how.steps
+    if not source.further:
+        z = pgd(partial(towards, source.view), ball, x, lengths)
+    else:
+        z = x
+        for step, length in enumerate(lengths):  # the sources take turns, a gradient each
+            z = pgd(partial(towards, views[step % len(views)]), ball, z, [length])
     with torch.no_grad():
         read = source.model(z).argmax(1)
         right = [(model(z).argmax(1) == labels).float() for model, _ in source.ensemble]

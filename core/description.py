@@ -114,9 +114,8 @@ def _open(spec: DescribeSpec, inputs: Inputs, context: Context) -> _Subject:
     if ref is None and made_by is not None and is_there(made_by.dataset, inputs):
         ref = made_by.dataset
     source = None if ref is None else open_dataset(ref, inputs, context.data_folder)
-    columns = dataset.train.columns
     own = made_by is not None and ref == made_by.dataset and source is not None
-    starts = columns.get("start_index", columns.get("source_index")) if own else None
+    starts = dataset.train.starts if own else None
     return _Subject(dataset, source, made_by, starts)
 
 

@@ -18,6 +18,7 @@ from core.errors import DamagedFile
 from core.folder import read_folder
 from core.registry import parse_options
 from core.seeding import generator
+from core.streaming import Streamed
 from core.tensorfile import read_tensors, write_tensors
 from sieve.specs import DatasetRef
 
@@ -38,8 +39,8 @@ def blocks(n: int) -> list[slice]:
 class Images:
     """The labelled images of one split."""
 
-    pixels: torch.Tensor
-    """[n, C, H, W], uint8 in 0…255 or float32 in [0, 1]."""
+    pixels: torch.Tensor | Streamed
+    """[n, C, H, W], uint8 in 0…255 or float32 in [0, 1]; those that memory does not hold still lie in their files."""
     labels: torch.Tensor
     """int64 [n]."""
     columns: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -47,6 +48,13 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @property
+    def starts(self) -> torch.Tensor | None:
+        """Of constructed images the indices of what they started from, int64 [n]; None where they began as noise."""
+        if "feature_distance" in self.columns:
+            return self.columns.get("start_index")
+        return self.columns.get("source_index")
 
     def batch(self, index: slice | torch.Tensor) -> torch.Tensor:
         """Some of the images as a copy: float32 [b, C, H, W] in [0, 1]. `index` is a slice or int64 [b]."""
@@ -56,7 +64,8 @@ class Images:
     def select(self, index: slice | torch.Tensor) -> Images:
         """Some of the images, with their labels and columns."""
         columns = {name: column[index] for name, column in self.columns.items()}
-        return Images(self.pixels[index], self.labels[index], columns)
+        pixels = self.pixels.select(index) if isinstance(self.pixels, Streamed) else self.pixels[index]
+        return Images(pixels, self.labels[index], columns)
 
     def to(self, device: torch.device | str) -> Images:
         """The same images on another device."""
@@ -125,9 +134,9 @@ def save_dataset(path: Path, images: Images, classes: tuple[str, ...], *, test: 
     Where there are test images, also `test_images` and `test_labels`. The bytes depend on the content alone.
     """
     assert not {"images", "labels", *_TEST} & images.columns.keys()
-    tensors = {"images": images.pixels, "labels": images.labels, **images.columns}
+    tensors = {"images": images.pixels[:], "labels": images.labels, **images.columns}
     if test is not None and len(test):
-        tensors |= dict(zip(_TEST, (test.pixels, test.labels), strict=True))
+        tensors |= dict(zip(_TEST, (test.pixels[:], test.labels), strict=True))
     write_tensors(path, tensors, {"format": "dataset", "version": 1, "classes": list(classes)})
 
 

@@ -44,6 +44,12 @@ def logits_ratio(logits: Tensor, labels: Tensor, rivals: Tensor | None = None) -
     return ahead / (first - low + _TINY)
 
 
+def divergence(logits: Tensor, other: Tensor) -> Tensor:
+    """The Kullback-Leibler divergence of softmax(other) from softmax(logits), [n]: what TRADES makes small."""
+    log_p, log_q = functional.log_softmax(logits, 1), functional.log_softmax(other, 1)
+    return (log_p.exp() * (log_p - log_q)).sum(1)
+
+
 def others(logits: Tensor, labels: Tensor) -> Tensor:
     """The logits with the label's own at minus infinity."""
     return logits.scatter(1, labels.unsqueeze(1), -math.inf)

@@ -82,13 +82,16 @@ def wall_rows(spec: ReportSpec, dataset: Splits, inputs: Inputs, data_folder: Pa
         constructed = open_dataset(DatasetRef(name=job), inputs, data_folder).train
         at = torch.stack([(constructed.columns["source_index"] == index).nonzero()[0, 0] for index in chosen])
         made = constructed.select(at)
-        starts = made.columns.get("start_index", made.columns["source_index"])
+        starts = made.starts
+        if starts is None:  # it began as noise: nothing was added to an image
+            yield Row(name, made.batch(slice(None)), _names(dataset, made.labels))
+            continue
         if "start_index" in made.columns and (shown_starts is None or not torch.equal(starts, shown_starts)):
             yield Row("start", source.batch(starts), _names(dataset, source.labels[starts]))
             shown_starts = starts
+        yield Row(name, made.batch(slice(None)), _names(dataset, made.labels))
         difference = made.batch(slice(None)) - source.batch(starts)
         factor = pictures.amplification(difference)
-        yield Row(name, made.batch(slice(None)), _names(dataset, made.labels))
         yield Row(f"what was added, x{factor}", pictures.amplified(difference, factor))
 
 
@@ -130,6 +133,7 @@ def _tables(numbers: Mapping[str, Any]) -> dict[str, Any]:
         "other": tables.other_table(numbers),
         "attacks": tables.attacks_table(numbers),
         "reattack": tables.reattack_table(numbers),
+        "choices": tables.choices_table(numbers),
     }
 
 

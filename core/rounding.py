@@ -16,7 +16,7 @@ from core.context import Inputs
 from core.distributions import spread
 from core.images import Images, Splits, blocks
 from core.models import Classifier, load_model
-from sieve.specs import RobustConstruction, SynthesizeSpec
+from sieve.specs import SynthesizeSpec
 
 
 def eight_bits(images: Tensor) -> Tensor:
@@ -54,9 +54,9 @@ def effect_of_rounding(
 
 
 def _block(spec: SynthesizeSpec, model: Classifier, origin: Images, made: Images) -> tuple[Tensor, ...]:
-    robust = isinstance(spec.construction, RobustConstruction)
-    start = origin.batch(made.columns["start_index" if robust else "source_index"])
-    exact, rounded = made.pixels, eight_bits(made.pixels)
+    # What began as noise is measured from the image that it stands for.
+    start = origin.batch(made.columns.get("start_index", made.columns["source_index"]))
+    exact, rounded = made.pixels[:], eight_bits(made.pixels[:])
 
     def length(delta: Tensor) -> Tensor:
         order = 2 if getattr(spec.construction, "norm", "l2") == "l2" else torch.inf

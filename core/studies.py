@@ -3,16 +3,20 @@
 D ── train ─┬─ D_NR, D_rand, D_det ─┬─ train ── evaluate ─┐
 D_adv ──────┴─ D_R ─────────────────┘                     ├─ report
 D, D_adv ── evaluate (and read the constructed labels) ───┘
+
+Where learning rates are to be chosen, a training is several candidates and the choice between them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from core.cards import Node
 from sieve.specs import (
     ArchitectureRef,
+    ChooseSpec,
     Construction,
     DatasetRef,
     EvaluateSpec,
@@ -28,6 +32,9 @@ from sieve.specs import (
 
 ROWS = ("D", "D_adv", "D_R", "D_NR", "D_rand", "D_det", "D_rand_permuted")
 """Rows of the study's table, in order. D and D_adv are trained on the dataset itself."""
+
+ROLES = ("train", "synthesize", "evaluate")
+"""Parts of the study that its report reads: not further sources, nor candidates among which a training was chosen."""
 
 CONSTRUCTED = ("D_R", "D_NR", "D_rand", "D_det")
 
@@ -50,9 +57,10 @@ def main_study(spec: StudySpec) -> list[Node]:
     """All jobs of the study, each after those that it needs, ending in the report."""
     nodes = [node for seed in spec.seeds for node in _one_seed(spec, seed)]
     parts = tuple(
-        ReportPart(role=node.spec.kind, row=row, seed=int(seed), job=JobRef(name=f"@{node.name}"))  # type: ignore[attr-defined]
+        ReportPart(role=role, row=row, seed=int(seed), job=JobRef(name=f"@{node.name}"))
         for node in nodes
         for seed, role, row in [node.name.split("/")]
+        if role in ROLES
     )
     return [*nodes, Node("report", ReportSpec(study=spec, parts=parts))]
 
@@ -63,19 +71,27 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
 
     precision = {} if spec.precision is None else {"precision": spec.precision}
 
-    def trained(row: str, recipe: TrainingRecipe, dataset: DatasetRef, *, permute_labels: bool = False) -> Node:
+    def trained(row: str, recipe: TrainingRecipe, dataset: DatasetRef, role: str = "train", **more: Any) -> Node:
         fields = {name: getattr(recipe, name) for name in TrainingRecipe.model_fields}
-        return Node(
-            at("train", row),
-            TrainSpec(
-                dataset=dataset,
-                architecture=ArchitectureRef(name=spec.architecture.name, options=spec.architecture.options),
-                seed=training_seed(seed, row),
-                permute_labels=permute_labels,
-                **precision,
-                **fields,
-            ),
+        spec_of = {"seed": training_seed(seed, row)} | precision | fields | more
+        architecture = ArchitectureRef(name=spec.architecture.name, options=spec.architecture.options)
+        return Node(at(role, row), TrainSpec(dataset=dataset, architecture=architecture, **spec_of))
+
+    def chosen(
+        row: str, recipe: TrainingRecipe, rates: Sequence[float], dataset: DatasetRef, **more: Any
+    ) -> Iterator[Node]:
+        if not rates:
+            yield trained(row, recipe, dataset, **more)
+            return
+        candidates = [f"{row}.{number}" for number in range(1, len(rates) + 1)]
+        for name, rate in zip(candidates, rates, strict=True):
+            own = {"seed": training_seed(seed, row), "learning_rate": rate, "validate_on": spec.dataset}
+            yield trained(name, recipe, dataset, "candidate", **own, **more)
+        names = ["@" + at("candidate", name) for name in candidates]
+        choice = ChooseSpec(
+            models=tuple(ModelRef(name=name) for name in names), trainings=tuple(JobRef(name=name) for name in names)
         )
+        yield Node(at("train", row), choice)
 
     def constructed(row: str, source: str, construction: Construction) -> Node:
         return Node(
@@ -84,10 +100,14 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
                 construction=construction,
                 dataset=spec.dataset,
                 model=ModelRef(name="@" + at("train", source)),
+                further_models=tuple(ModelRef(name="@" + at("source", one)) for one in further(source)),
                 seed=seed,
                 **precision,
             ),
         )
+
+    def further(source: str) -> list[str]:
+        return [f"{source}.{number}" for number in range(2, spec.sources + 1)]
 
     def made(row: str) -> DatasetRef:
         return DatasetRef(name="@" + at("synthesize", row))
@@ -109,14 +129,19 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
     random_target_training = spec.random_target_training or spec.training
     yield trained("D_adv", spec.adversarial_training, spec.dataset)
     yield trained("D", spec.training, spec.dataset)
+    for source, recipe in (("D_adv", spec.adversarial_training), ("D", spec.training)):
+        for one in further(source):
+            yield trained(one, recipe, spec.dataset, "source")
     yield constructed("D_NR", "D", spec.robust)
     yield constructed("D_rand", "D", spec.random_target)
     yield constructed("D_det", "D", spec.deterministic_target)
     yield constructed("D_R", "D_adv", spec.robust)
     yield trained("D_NR", spec.training, made("D_NR"))
-    yield trained("D_rand", random_target_training, made("D_rand"))
-    yield trained("D_rand_permuted", random_target_training, made("D_rand"), permute_labels=True)
-    yield trained("D_det", spec.deterministic_target_training or spec.training, made("D_det"))
+    rates = spec.random_target_learning_rates
+    yield from chosen("D_rand", random_target_training, rates, made("D_rand"))
+    yield from chosen("D_rand_permuted", random_target_training, rates, made("D_rand"), permute_labels=True)
+    fixed_target_training = spec.deterministic_target_training or spec.training
+    yield from chosen("D_det", fixed_target_training, spec.deterministic_target_learning_rates, made("D_det"))
     yield trained("D_R", spec.training, made("D_R"))
     readings = tuple(made(row) for row in CONSTRUCTED)
     for row in ROWS:

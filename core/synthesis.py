@@ -84,11 +84,15 @@ def constructed(
     model = load_model(inputs.models[spec.model.name]).to(context.device)
     others = spec.construction.ensemble if isinstance(spec.construction, UntransferableConstruction) else ()
     ensemble = [load_model(inputs.models[ref.name]).to(context.device) for ref in others]
+    further = [load_model(inputs.models[ref.name]).to(context.device) for ref in spec.further_models]
     source = Source(
         model,
         FrozenModel(model, spec.precision),
         tuple((other, FrozenModel(other, spec.precision)) for other in ensemble),
+        further=tuple(FrozenModel(one, spec.precision) for one in further),
     )
+    if left := source.view.left_to_autograd:
+        context.log(f"Gradients through {', '.join(left)} are autograd's: no fused operation stands for them.")
     at_once = AtOnce(planned)
     numbers = share.among(len(blocks(len(images))))
     harvest = Harvest(context, at_once, steps=len(numbers))
@@ -108,7 +112,7 @@ def construct(spec: SynthesizeSpec, source: Source, images: Images, at_once: int
     index = torch.arange(block.start, block.stop, device=images.labels.device)
     places = parts(slice(0, len(index)), at_once)
     if isinstance(how, RobustConstruction):
-        draws = generator(spec.seed, "start image", number)  # one a image: the same numbers for any parts
+        draws = generator(spec.seed, f"start {how.start}", number)  # so many an image: the same numbers for any parts
         return joined([robust(how, source, images, index[some], draws) for some in places])
     if isinstance(how, ErrorsConstruction):
         return joined([errors(source, images, index[some]) for some in places])
@@ -157,7 +161,7 @@ def _sheet(base: Images, constructed: Images, classes: tuple[str, ...]) -> bytes
     start = shown.columns.get("start_index")
     picture = constructed_sheet(
         source=base.batch(shown.columns["source_index"]),
-        result=shown.pixels,
+        result=shown.pixels[:],
         original_labels=shown.columns["original_label"],
         labels=shown.labels,
         classes=classes,

@@ -190,6 +190,33 @@ def attacks_table(numbers: Numbers) -> Table:
     )
 
 
+def choices_table(numbers: Numbers) -> Table | None:
+    """Learning rates that were tried, and what each scored on held-out images; None where nothing was chosen."""
+    rows = [
+        (
+            row["name"],
+            str(one["seed"]),
+            f"{candidate['learning_rate']:g}",
+            number(100 * candidate["score"]),
+            "yes" if candidate["stuck_at_chance"] else "no",
+            "kept" if candidate["learning_rate"] == one["training"]["learning_rate"] else "",
+        )
+        for row in numbers["rows"]
+        for one in row["per_seed"]
+        for candidate in one["training"].get("choice", ())
+    ]
+    return (
+        Table(
+            title="Learning rates, chosen on held-out training images",
+            columns=("trained on", "seed", "learning rate", "held-out images read right, %", "stuck at chance", ""),
+            rows=tuple(rows),
+            note="Images as they were before the construction, with their own labels. No test image was looked at.",
+        )
+        if rows
+        else None
+    )
+
+
 def reattack_table(numbers: Numbers) -> Table | None:
     """What fast and exact attacks left of the same images; None where attacks searched in fp32."""
     rows = [row for row in numbers["rows"] if row["reattack"]]

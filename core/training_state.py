@@ -61,7 +61,9 @@ class Epoch:
     standard: float | None
     """Accuracy on the validation images; None where there are none."""
     robust: float | None
-    """The same under the training's adversary; None where there is none."""
+    """The same under the training's adversary, or under the one that watches it; None where there is none."""
+    few_steps: float | None = None
+    """Under the training's adversary where another one watches it; see `core.overfitting`."""
 
     @property
     def score(self) -> float:

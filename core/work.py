@@ -22,6 +22,7 @@ from sieve.specs import (
     Precision,
     Spec,
     SynthesizeSpec,
+    Trades,
     TrainSpec,
     UntransferableConstruction,
 )
@@ -104,14 +105,18 @@ def of_training(spec: TrainSpec, catalogue: Catalogue) -> Work:
     if spec.adversary is None:
         passes.append(Passes(kind="train", images=spec.batch_size, times=steps))
     else:
+        trades = isinstance(spec.objective, Trades)
         more = spec.adversary.steps - 1
+        watched = spec.adversary.steps + 10 if spec.adversary.steps < 2 else spec.adversary.steps
         passes += [
             Passes(kind="adversarial", images=spec.batch_size, times=steps),
             Passes(kind="search", images=spec.batch_size, times=more * steps),
+            # TRADES sends the images through as they are as well.
+            *([Passes(kind="train", images=spec.batch_size, times=steps)] if trades else []),
         ]
         for size, times in validation:
             passes.append(Passes(kind="read", images=size, times=times))
-            passes.append(Passes(kind="search", images=size, times=spec.adversary.steps * times))
+            passes.append(Passes(kind="search", images=size, times=watched * times))
     return Work(
         group="train" if spec.adversary is None else "train on attacked images",
         network=_network(spec.architecture, dataset.shape, len(dataset.classes), spec.precision),

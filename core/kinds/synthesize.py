@@ -8,7 +8,7 @@ from core.cards import Catalogue, DatasetCard, JobKind
 from core.errors import SpecRefused
 from core.planning import dataset_card, model_card
 from core.work import BLOCK, images_of, of_synthesis
-from sieve.specs import ErrorsConstruction, SynthesizeSpec, UntransferableConstruction
+from sieve.specs import ErrorsConstruction, RobustConstruction, SynthesizeSpec, UntransferableConstruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ def check(spec: SynthesizeSpec, catalogue: Catalogue) -> DatasetCard:
     """Dataset and model exist and fit each other."""
     dataset = dataset_card(catalogue, spec.dataset, "/dataset")
     fields = [("/model", spec.model)]
+    fields += [(f"/further_models/{at}", ref) for at, ref in enumerate(spec.further_models)]
     if isinstance(spec.construction, UntransferableConstruction):
         fields += [(f"/construction/ensemble/{at}", ref) for at, ref in enumerate(spec.construction.ensemble)]
     for pointer, ref in fields:
@@ -30,6 +31,10 @@ def check(spec: SynthesizeSpec, catalogue: Catalogue) -> DatasetCard:
             raise SpecRefused(
                 pointer, f"the model knows {model.classes} classes, {spec.dataset} {len(dataset.classes)}"
             )
+    if isinstance(spec.construction, RobustConstruction) and len(spec.further_models) >= spec.construction.steps:
+        raise SpecRefused("/further_models", "there must be a gradient for each source")
+    if isinstance(spec.construction, ErrorsConstruction) and spec.further_models:
+        raise SpecRefused("/further_models", "errors are those of one model")
     if spec.split == "test" and dataset.test_images == 0:
         raise SpecRefused("/split", f"{spec.dataset} has no test images")
     # How many errors the source makes is known only once it has read the images.

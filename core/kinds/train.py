@@ -30,6 +30,12 @@ def check(spec: TrainSpec, catalogue: Catalogue) -> ModelCard:
         raise SpecRefused("/batch_size", f"{spec.dataset} has only {dataset.train_images} training images")
     if spec.crop_padding >= min(dataset.shape[1:]):
         raise SpecRefused("/crop_padding", f"must be less than the height and width of the {dataset.shape} images")
+    if spec.validate_on is not None:
+        judged = dataset_card(catalogue, spec.validate_on, "/validate_on")
+        if (judged.shape, judged.classes) != (dataset.shape, dataset.classes):
+            raise SpecRefused(
+                "/validate_on", f"has other images or classes than {spec.dataset}: that was not made from it"
+            )
     return ModelCard(
         shape=dataset.shape,
         classes=len(dataset.classes),

@@ -53,7 +53,7 @@ def option_of(pointer: str) -> str:
     parts = [part for part in pointer.strip("/").split("/") if not part.isdigit()]
     if "options" in parts:
         del parts[parts.index("options") + 1 :]
-    if len(parts) > 1 and parts[-1] == "name" and parts[-2] != "schedule":
+    if len(parts) > 1 and parts[-1] == "name" and parts[-2] not in ("schedule", "objective"):
         parts.pop()
     return _flag(parts)
 

@@ -47,7 +47,18 @@ from sieve.specs.synthesize import (
     TargetedConstruction,
     UntransferableConstruction,
 )
-from sieve.specs.train import Constant, OneCycle, Schedule, StepDecay, TrainingRecipe, TrainSpec
+from sieve.specs.train import (
+    ChooseSpec,
+    Constant,
+    CrossEntropy,
+    Objective,
+    OneCycle,
+    Schedule,
+    StepDecay,
+    Trades,
+    TrainingRecipe,
+    TrainSpec,
+)
 
 __all__ = [
     "FOLLOWUP_PRESETS",
@@ -57,10 +68,12 @@ __all__ = [
     "PRESET_SUMMARIES",
     "ArchitectureRef",
     "AttackRef",
+    "ChooseSpec",
     "ConclusionPart",
     "ConclusionSpec",
     "Constant",
     "Construction",
+    "CrossEntropy",
     "DatasetRef",
     "DecodeSpec",
     "DescribeSpec",
@@ -82,6 +95,7 @@ __all__ = [
     "ModelRef",
     "Norm",
     "NotRealSpec",
+    "Objective",
     "OneCycle",
     "PenultimateFeatures",
     "PlantedTruthSpec",
@@ -104,6 +118,7 @@ __all__ = [
     "SynthesizeSpec",
     "TargetedConstruction",
     "Threat",
+    "Trades",
     "TrainSpec",
     "TrainingRecipe",
     "TransferSpec",

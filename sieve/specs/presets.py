@@ -26,6 +26,28 @@ def _pgd(epsilon: float) -> dict[str, Any]:
     return {"norm": "l2", "epsilon": epsilon, "steps": 7, "relative_step": 0.2}
 
 
+_SORTS = ("name", "recipe")
+"""Fields that say what the others mean: an object of another sort has nothing to inherit."""
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` over `base`: objects of one sort merge key by key; else the new replaces."""
+    whole = dict(base)
+    for key, value in over.items():
+        below = whole.get(key)
+        if isinstance(value, str) and isinstance(below, dict) and "name" in below:
+            whole[key] = {"name": value}  # a bare name replaces a whole reference
+        elif (
+            isinstance(value, dict)
+            and isinstance(below, dict)
+            and all(value.get(field, below.get(field)) == below.get(field) for field in _SORTS)
+        ):
+            whole[key] = merged(below, value)
+        else:
+            whole[key] = value
+    return whole
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {
         "dataset": {"name": "digits"},
@@ -63,9 +85,38 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+
+def _variant(name: str, changed: dict[str, Any]) -> dict[str, Any]:
+    return merged(PRESETS[name], changed)
+
+
+_DIGITS_LINF = {"norm": "linf", "epsilon": 0.15}
+PRESETS |= {
+    "digits-linf": _variant(
+        "digits",
+        {
+            "adversarial_training": {"adversary": {"norm": "linf", "epsilon": 0.1}},
+            "random_target": _DIGITS_LINF,
+            "deterministic_target": _DIGITS_LINF,
+            "evaluation": {"threats": [{"norm": "linf", "epsilons": [0.025, 0.05, 0.1]}]},
+        },
+    ),
+    "digits-noise": _variant("digits", {"robust": {"start": "noise"}}),
+    "digits-rates": _variant(
+        "digits",
+        {
+            "random_target_learning_rates": [0.05, 0.1, 0.2, 0.4],
+            "deterministic_target_learning_rates": [0.05, 0.1, 0.2, 0.4],
+        },
+    ),
+}
+
 PRESET_SUMMARIES: dict[str, str] = {
     "digits": "scikit-learn's 8x8 handwritten digits: the whole effect in a minute of two CPU cores",
     "planted": "a dataset with one robust and one non-robust feature planted in it, so that each claim can be verified",
+    "digits-linf": "digits with every adversary, construction and judge in the linf norm",
+    "digits-noise": "digits, D_R and D_NR made from noise instead of from other images",
+    "digits-rates": "digits, learning rates for D_rand and D_det chosen on held-out training images",
     "cifar10": "CIFAR-10 with a ResNet-18, the paper's constructions and epsilons; wants a GPU",
 }
 
@@ -84,25 +135,3 @@ def with_preset(values: dict[str, Any]) -> dict[str, Any]:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PRESETS)}"
         raise ValueError(f"there is no preset {name!r}; {hint}")
     return merged(PRESETS[name], values)
-
-
-_SORTS = ("name", "recipe")
-"""Fields that say what the others mean: an object of another sort has nothing to inherit."""
-
-
-def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` over `base`: objects of one sort merge key by key; else the new replaces."""
-    whole = dict(base)
-    for key, value in over.items():
-        below = whole.get(key)
-        if isinstance(value, str) and isinstance(below, dict) and "name" in below:
-            whole[key] = {"name": value}  # a bare name replaces a whole reference
-        elif (
-            isinstance(value, dict)
-            and isinstance(below, dict)
-            and all(value.get(field, below.get(field)) == below.get(field) for field in _SORTS)
-        ):
-            whole[key] = merged(below, value)
-        else:
-            whole[key] = value
-    return whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -13,6 +13,8 @@ from sieve.specs.evaluate import EvaluationRecipe
 from sieve.specs.presets import with_preset
 from sieve.specs.synthesize import DeterministicTargetConstruction, RandomTargetConstruction, RobustConstruction
 from sieve.specs.train import TrainingRecipe
+
+LearningRate = Annotated[float, Field(gt=0, le=100)]
 
 
 def _preset_suffices(schema: dict[str, Any]) -> None:
@@ -30,7 +32,7 @@ class StudySpec(Spec):
 
     kind: Literal["study"] = "study"
     preset: str | None = None
-    """`digits`, `planted` or `cifar10`, see `GET /v1/presets`; absent when every field is given."""
+    """`digits`, `planted`, `cifar10`, ..., see `GET /v1/presets`; absent when every field is given."""
     dataset: DatasetRef
     """What the study is made on."""
     architecture: ArchitectureRef
@@ -43,6 +45,14 @@ class StudySpec(Spec):
     """How D_rand (and its control) is trained on, where it differs: it often wants a smaller learning rate."""
     deterministic_target_training: TrainingRecipe | None = None
     """How D_det is trained on, where it differs."""
+    random_target_learning_rates: tuple[LearningRate, ...] = Field(default=(), max_length=16)
+    """D_rand (and its control) is trained on with each of these, and the one is kept that reads the held-out images
+    best as they were before the construction; absent: the recipe's own rate alone."""
+    deterministic_target_learning_rates: tuple[LearningRate, ...] = Field(default=(), max_length=16)
+    """The same for D_det."""
+    sources: int = Field(default=1, ge=1, le=16)
+    """Source models of each kind. More than one is not the paper's recipe: constructions then read all of them, for
+    the same number of gradients, see `further_models` of a synthesis."""
     adversarial_training: TrainingRecipe
     """How the robust source D_adv is trained; needs an adversary."""
     robust: RobustConstruction

@@ -26,6 +26,8 @@ class RobustConstruction(Spec):
     """Length of the first step, in pixel values; recipe `paper` alone."""
     schedule: Literal["constant", "linear"] = "constant"
     """Keep the step's length, or let it fall linearly to 0; recipe `paper` alone."""
+    start: Literal["image", "noise"] = "image"
+    """Start from another training image, drawn at random, or from uniform noise in [0, 1]."""
 
     @model_validator(mode="before")
     @classmethod
@@ -104,6 +106,9 @@ class SynthesizeSpec(Spec):
     split: Literal["train", "test"] = "train"
     """Which of the dataset's images are used. What is made of test images tells how perturbations fare on other models
     (`readings` of an evaluation); it is not for training."""
+    further_models: tuple[ModelRef, ...] = Field(default=(), max_length=16)
+    """Further sources, for the same number of gradients in all: targeted constructions follow one source after the
+    other, robust ones match the features of all at each step and take fewer steps. Not the paper's recipe."""
     seed: Seed = 0
     """Fixes start images and random targets."""
     precision: Precision = "fast"

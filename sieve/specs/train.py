@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sieve.specs.attack import PGD
-from sieve.specs.base import ArchitectureRef, DatasetRef, Fraction, Precision, Seed, Spec
+from sieve.specs.base import ArchitectureRef, DatasetRef, Fraction, JobRef, ModelRef, Precision, Seed, Spec
 
 
 class OneCycle(Spec):
@@ -36,8 +36,29 @@ class Constant(Spec):
 Schedule = Annotated[OneCycle | StepDecay | Constant, Field(discriminator="name")]
 
 
+class CrossEntropy(Spec):
+    """Cross-entropy of the images, or of the attacked ones where there is an adversary (Madry et al. 2018)."""
+
+    name: Literal["cross_entropy"] = "cross_entropy"
+
+
+class Trades(Spec):
+    """Cross-entropy of the images as they are, and `beta` times the divergence of attacked from clean predictions.
+
+    TRADES, Zhang et al. (2019), arXiv 1901.08573; needs an adversary, which climbs the same divergence. At the image
+    itself that is flat: an adversary without a random start begins a small Gaussian step away.
+    """
+
+    name: Literal["trades"] = "trades"
+    beta: float = Field(default=6.0, gt=0, le=1000)
+    """Weight of robustness against accuracy: the paper's 1 / lambda."""
+
+
+Objective = Annotated[CrossEntropy | Trades, Field(discriminator="name")]
+
+
 class TrainingRecipe(Spec):
-    """How a model is trained: stochastic gradient descent on cross-entropy, on clean or on attacked images."""
+    """How a model is trained: stochastic gradient descent, on clean or on attacked images."""
 
     epochs: int = Field(default=40, ge=1, le=10_000)
     """Passes over the training images."""
@@ -55,7 +76,11 @@ class TrainingRecipe(Spec):
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     """Keep an exponential moving average of the weights with this decay a step, and use it; absent for none."""
     adversary: PGD | None = None
-    """Train on images attacked with this; absent for standard training."""
+    """Train on images attacked with this; absent for standard training. One step from a random start (`steps` 1,
+    `relative_step` 1.25, `random_start`) is the fast schedule of Wong et al. (2020): it can overfit catastrophically,
+    which is watched for."""
+    objective: Objective = Field(default_factory=CrossEntropy)
+    """What is made small."""
     validation_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Part of the training images held out, by a seeded split, to choose the checkpoint; never the test set."""
     select: Literal["best", "last"] = "best"
@@ -68,6 +93,22 @@ class TrainingRecipe(Spec):
             raise ValueError("select 'best' needs a validation_fraction above 0")
         return self
 
+    @model_validator(mode="after")
+    def _trades_needs_an_adversary(self) -> TrainingRecipe:
+        if isinstance(self.objective, Trades) and self.adversary is None:
+            raise ValueError("objective 'trades' needs an adversary")
+        return self
+
+
+class ChooseSpec(Spec):
+    """Keep the best of several trainings, by what each scored on its held-out images. Made by studies."""
+
+    kind: Literal["choose"] = "choose"
+    models: tuple[ModelRef, ...] = Field(min_length=1, max_length=64)
+    """What the trainings made."""
+    trainings: tuple[JobRef, ...] = Field(min_length=1, max_length=64)
+    """The trainings, in the same order."""
+
 
 class TrainSpec(TrainingRecipe):
     """Train a network, from fresh random weights, on a dataset's training images."""
@@ -79,6 +120,9 @@ class TrainSpec(TrainingRecipe):
     """The network."""
     seed: Seed = 0
     """Fixes initial weights, order, augmentation and validation split."""
+    validate_on: DatasetRef | None = None
+    """Judge the held-out images of a constructed dataset as they are in this one, which it was made from, and by their
+    labels there; absent: as they are in `dataset`."""
     permute_labels: bool = False
     """Train on a seeded permutation of the labels: the negative control of a constructed dataset."""
     precision: Precision = "fast"

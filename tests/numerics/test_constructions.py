@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.constructions import targets
 from core.context import Inputs, MemoryContext, Result
-from core.images import Images, Splits, load_dataset
+from core.images import Images, Splits, load_dataset, open_dataset
 from core.models import Classifier, load_model
 from core.run import execute
 from core.seeding import generator
@@ -27,6 +27,7 @@ from sieve.specs import (
     TrainSpec,
     UntransferableConstruction,
 )
+from tests.numerics.conftest import CONVNET
 
 SOME = DatasetRef(name="digits", limit_train=400)
 
@@ -196,3 +197,45 @@ def test_test_images_can_be_perturbed_to_be_read_by_others(model_path: Path, dig
     made = load_dataset(result.outputs[0].path).train
     assert torch.equal(made.columns["original_label"], digits.test.labels)
     assert float((made.pixels - digits.test.batch(slice(None))).flatten(1).norm(dim=1).max()) <= 1.0 + 1e-5
+
+
+def test_robust_can_start_from_noise(model: Classifier, model_path: Path, sources: Images, tmp_path: Path) -> None:
+    made, _ = construct(RobustConstruction(recipe="fast", steps=60, start="noise"), model_path, tmp_path)
+    assert "start_index" not in made.columns
+    x = sources.batch(made.columns["source_index"])
+    goal = model.features(x).detach()
+    noise = torch.rand(256, 1, 8, 8, generator=generator(0, "start noise", 0))  # of the first block
+    torch.testing.assert_close(made.columns["norm"][:256].double(), length(made.pixels[:256] - noise))
+    found = length(model.features(made.pixels).detach() - goal) / length(goal)
+    assert found.mean() < 0.2
+    assert made.columns["norm"].min() > 0
+
+
+def test_several_sources_share_the_gradients(model_path: Path, tmp_path: Path) -> None:
+    """Targeted: what two sources make together reads as the target to both. Robust: the features of both are near."""
+    other = execute(
+        TrainSpec(dataset=DatasetRef(name="digits"), architecture=CONVNET, epochs=4, seed=7),
+        Inputs(),
+        MemoryContext(tmp_path / "other"),
+    )
+    models = {"@m": model_path, "@other": other.outputs[0].path}
+
+    def both(how: Construction, name: str) -> tuple[Images, list[Classifier]]:
+        spec = SynthesizeSpec(
+            construction=how, dataset=SOME, model=ModelRef(name="@m"), further_models=(ModelRef(name="@other"),)
+        )
+        result = execute(spec, Inputs(models=models), MemoryContext(tmp_path / name))
+        return load_dataset(result.outputs[0].path).train, [load_model(path) for path in models.values()]
+
+    made, readers = both(DeterministicTargetConstruction(epsilon=1.5, steps=20), "targeted")
+    alone, _ = construct(DeterministicTargetConstruction(epsilon=1.5, steps=20), model_path, tmp_path / "alone")
+    reached = [float((reader(made.pixels).argmax(1) == made.labels).double().mean()) for reader in readers]
+    by_one = float((readers[1](alone.pixels).argmax(1) == alone.labels).double().mean())
+    assert min(reached) > by_one + 0.1
+    assert made.columns["norm"].max() <= 1.5 * (1 + 1e-6)
+
+    matched, readers = both(RobustConstruction(recipe="fast", steps=80), "robust")
+    x = open_dataset(SOME, Inputs(), tmp_path).train.batch(matched.columns["source_index"])
+    for reader in readers:
+        goal = reader.features(x).detach()
+        assert (length(reader.features(matched.pixels).detach() - goal) / length(goal)).mean() < 0.3

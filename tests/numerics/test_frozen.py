@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core import onednn
+from core.descent import Adversary
 from core.frozen import FrozenModel
 from core.images import Splits
 from core.losses import cross_entropy
@@ -17,7 +18,6 @@ from core.networks import Residual
 from core.pgd import PGDAttack, gradient
 from core.seeding import generator
 from core.threat import NORMS, Ball
-from core.training import Adversary
 from sieve.specs import PGD, ArchitectureRef
 from sieve.specs.base import Precision
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.references import references
 from core.studies import CONSTRUCTED, ROWS, main_study, training_seed
-from sieve.specs import PRESETS, StudySpec, SynthesizeSpec, TrainSpec
+from sieve.specs import PRESETS, ChooseSpec, StudySpec, SynthesizeSpec, TrainSpec
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -18,7 +18,9 @@ def test_every_job_comes_after_those_it_needs(preset: str) -> None:
         assert needs <= before, node.name
         before.add(node.name)
     assert nodes[-1].name == "report"
-    assert len(nodes) == 2 * (2 * len(ROWS) + len(CONSTRUCTED)) + 1
+    parts = nodes[-1].spec.parts  # type: ignore[attr-defined]
+    assert len(parts) == 2 * (2 * len(ROWS) + len(CONSTRUCTED))
+    assert len({(part.role, part.row, part.seed) for part in parts}) == len(parts)
 
 
 def test_no_training_starts_from_another_ones_initial_weights_but_the_control() -> None:
@@ -46,3 +48,30 @@ def test_sources_and_controls_are_where_they_belong() -> None:
     assert [row for row, spec in trainings.items() if spec.adversary] == ["D_adv"]  # type: ignore[attr-defined]
     assert [row for row, spec in trainings.items() if spec.permute_labels] == ["D_rand_permuted"]  # type: ignore[attr-defined]
     assert trainings["D_rand_permuted"].dataset == trainings["D_rand"].dataset  # type: ignore[attr-defined]
+
+
+def test_learning_rates_are_chosen_by_jobs_that_never_see_a_test_image() -> None:
+    rates = {"random_target_learning_rates": [0.05, 0.2], "deterministic_target_learning_rates": [0.1]}
+    nodes = {node.name: node.spec for node in main_study(StudySpec.model_validate({"preset": "digits"} | rates))}
+    for row, given in {"D_rand": (0.05, 0.2), "D_rand_permuted": (0.05, 0.2), "D_det": (0.1,)}.items():
+        candidates = [f"0/candidate/{row}.{number}" for number in range(1, len(given) + 1)]
+        trainings = [nodes[name] for name in candidates]
+        assert all(isinstance(one, TrainSpec) for one in trainings)
+        assert tuple(one.learning_rate for one in trainings) == given  # type: ignore[attr-defined]
+        assert {one.seed for one in trainings} == {training_seed(0, row)}, "they differ in nothing else"  # type: ignore[attr-defined]
+        assert all(one.validate_on == nodes["0/train/D"].dataset for one in trainings)  # type: ignore[attr-defined]
+        choice = nodes[f"0/train/{row}"]
+        assert isinstance(choice, ChooseSpec)
+        assert [ref.name for ref in choice.models] == ["@" + name for name in candidates]
+    assert isinstance(nodes["0/train/D_R"], TrainSpec)
+
+
+def test_several_sources_are_read_together() -> None:
+    spec = StudySpec.model_validate({"preset": "digits", "sources": 3})
+    nodes = {node.name: node.spec for node in main_study(spec)}
+    for row, source in {"D_R": "D_adv", "D_NR": "D", "D_rand": "D", "D_det": "D"}.items():
+        made = nodes[f"0/synthesize/{row}"]
+        assert isinstance(made, SynthesizeSpec)
+        assert [ref.name for ref in made.further_models] == [f"@0/source/{source}.2", f"@0/source/{source}.3"]
+    assert nodes["0/source/D_adv.2"].adversary == nodes["0/train/D_adv"].adversary  # type: ignore[attr-defined]
+    assert nodes["0/source/D.2"].seed != nodes["0/source/D.3"].seed  # type: ignore[attr-defined]

@@ -8,19 +8,22 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
 from core.context import Inputs, MemoryContext, Result, StoredDataset
-from core.errors import Diverged
+from core.descent import Descent
+from core.errors import Diverged, SpecRefused
 from core.images import Images, Splits, open_dataset, save_dataset
+from core.losses import divergence
 from core.models import Classifier, load_model, new_classifier
 from core.run import execute
 from core.seeding import generator
 from core.sgd import SGD
-from core.training import channel_statistics, split_for_validation
+from core.training import as_they_were, channel_statistics, split_for_validation, validate
 from core.training_state import Average, Epoch, Selection
-from sieve.specs import PGD, ArchitectureRef, Constant, DatasetRef, TrainSpec
+from sieve.specs import PGD, ArchitectureRef, Constant, DatasetRef, Trades, TrainSpec
 
 CONVNET = ArchitectureRef(name="convnet", options={"widths": (8, 8)})
 SPEC = TrainSpec(dataset=DatasetRef(name="digits", limit_train=400), architecture=CONVNET, epochs=3)
@@ -179,3 +182,103 @@ def test_a_dataset_smaller_than_a_batch_is_one_batch(digits: Splits, tmp_path: P
     inputs = Inputs(datasets={"@few": StoredDataset(tmp_path / "few")})
     result, _ = run(tmp_path / "run", inputs, dataset=DatasetRef(name="@few"), batch_size=64)
     assert result.figures["train_images"] == 36
+
+
+def test_trades_is_its_paper_s_loss() -> None:
+    """Cross-entropy of the images and beta times the divergence from them to the attacked ones, gradients and all."""
+    draws = generator(0, "images")
+    x, y = torch.rand(12, 1, 8, 8, generator=draws), torch.arange(12) % 10
+    model = tiny()
+
+    class Given:
+        def refresh(self) -> None: ...
+        def attack(self, x: Tensor, labels: Tensor, draws: torch.Generator) -> Tensor:
+            return (x + 0.1).clamp(0, 1)
+
+    sgd = SGD(model, momentum=0.9, weight_decay=0.0)
+    descent = Descent(model, sgd, Given(), Trades(beta=3.0))  # type: ignore[arg-type]
+    descent.begin(x, y, draws)
+    gradients, loss = descent.gradients(12)
+    clean = functional.log_softmax(model(x), 1)
+    attacked = functional.log_softmax(model((x + 0.1).clamp(0, 1)), 1)
+    wanted = functional.nll_loss(clean, y) + 3.0 * functional.kl_div(
+        attacked, clean, log_target=True, reduction="batchmean"
+    )
+    torch.testing.assert_close(loss, wanted.detach(), rtol=1e-5, atol=1e-6)
+    theirs = torch.autograd.grad(wanted, list(model.parameters()))
+    for ours, other in zip(gradients, theirs, strict=True):
+        torch.testing.assert_close(ours, other, rtol=1e-3, atol=1e-6)
+
+
+def test_the_divergence_is_kullback_and_leiblers() -> None:
+    one, other = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([[0.0, 1.0, 0.5]])
+    p, q = one.softmax(1), other.softmax(1)
+    torch.testing.assert_close(divergence(one, other), (p * (p / q).log()).sum(1))
+    assert divergence(one, one).item() == 0
+
+
+def test_trades_trains_a_robust_network_and_needs_an_adversary(tmp_path: Path) -> None:
+    fields = {"epochs": 8, "dataset": DatasetRef(name="digits", limit_train=800), "batch_size": 32}
+    adversary = PGD(epsilon=0.5, steps=3, relative_step=0.5)
+    robust = {
+        name: run(tmp_path / name, adversary=adversary, **fields, **more)[0].figures["validation"]
+        for name, more in {"trades": {"objective": Trades()}}.items()
+    }
+    plain = load_model(run(tmp_path / "plain", **fields)[0].outputs[0].path)
+    held_out = split_for_validation(
+        open_dataset(fields["dataset"], Inputs(), tmp_path).train, SPEC.model_copy(update=fields)
+    )[1]
+    measured = validate(plain, held_out, SPEC.model_copy(update=fields | {"adversary": adversary}), 256)
+    assert measured["robust"] is not None
+    assert robust["trades"]["robust"] > measured["robust"] + 0.1
+    with pytest.raises(ValidationError, match="needs an adversary"):
+        TrainSpec(dataset=SPEC.dataset, architecture=CONVNET, objective=Trades())
+
+
+def test_held_out_images_can_be_judged_as_they_were(digits: Splits, tmp_path: Path) -> None:
+    """Of a constructed dataset whose images are blank: only the images that they were made from can be read."""
+    source = digits.train
+    index = torch.arange(400).flip(0)
+    blank = Images(torch.zeros(400, 1, 8, 8), (source.labels[index] + 1) % 10, {"source_index": index})
+    save_dataset(tmp_path / "made", blank, digits.classes)
+    inputs = Inputs(datasets={"@made": StoredDataset(tmp_path / "made")})
+    spec = SPEC.model_copy(update={"dataset": DatasetRef(name="@made")})
+    held_out = as_they_were(split_for_validation(blank, spec)[1], source)
+    places = split_for_validation(blank, spec)[1].columns["source_index"]
+    assert torch.equal(held_out.pixels, source.pixels[places])  # type: ignore[index]
+    assert torch.equal(held_out.labels, source.labels[places])
+    result, _ = run(tmp_path / "run", inputs, dataset=DatasetRef(name="@made"), validate_on=SPEC.dataset)
+    assert result.figures["stuck_at_chance"] is True
+    assert any("Stuck at chance" in said for said in result.figures["cautions"])
+    with pytest.raises(SpecRefused, match="not constructed"):
+        run(tmp_path / "other", validate_on=SPEC.dataset)
+
+
+FAST = {"norm": "linf", "steps": 1, "relative_step": 1.0}
+PLANTED = {
+    "dataset": DatasetRef(name="planted", limit_train=1000),
+    "architecture": ArchitectureRef(name="convnet", options={"widths": (16, 32, 32), "strides": (1, 2, 1)}),
+    "epochs": 6,
+}
+
+
+def test_catastrophic_overfitting_raises_the_alarm(tmp_path: Path) -> None:
+    """One step of a large epsilon: the network learns to stand that step, and nothing else."""
+    result, context = run(tmp_path, adversary=PGD(epsilon=0.2, **FAST), **PLANTED)
+    found = result.figures["catastrophic_overfitting"]
+    assert found["few_steps"] > 0.5
+    assert found["many_steps"] < 0.1
+    assert any("Catastrophic overfitting" in said for said in result.figures["cautions"])
+    assert len([line for line in context.logged if "Catastrophic overfitting" in line]) == 1, (
+        "said once, when it happens"
+    )
+    last = {name: points[-1][1] for name, points in context.metrics.items()}
+    assert last["validation_few_steps"] > last["validation_robust"] + 0.3
+
+
+def test_an_honest_fast_training_raises_none(tmp_path: Path) -> None:
+    result, context = run(tmp_path, adversary=PGD(epsilon=0.08, **FAST), **PLANTED)
+    assert result.figures["catastrophic_overfitting"] is None
+    assert result.figures["cautions"] == []
+    assert context.logged == []
+    assert result.figures["validation"]["robust"] > 0.5, "under many steps"
