@@ -6,6 +6,7 @@ SieveError
 ├── JobUnsuccessful          a job that was waited for failed, was cancelled or was skipped
 ├── WaitTimeout              a job did not end in time
 ├── DownloadDamaged          what arrived is not what the server's checksum says
+├── UploadDamaged            what the server has is not what was sent
 └── ApiError                 the server answered with a problem
     ├── NotAllowed           401, 403: no key, a wrong one, or one that may not
     ├── NotFound             404
@@ -40,6 +41,10 @@ class ServerUnreachable(SieveError):
 
 class DownloadDamaged(SieveError):
     """What arrived is not what the server's checksum says; it was thrown away."""
+
+
+class UploadDamaged(SieveError):
+    """What the server has is not what was sent: the file changed meanwhile, or was damaged on the way."""
 
 
 class JobUnsuccessful(SieveError):
@@ -89,7 +94,12 @@ class ApiError(SieveError):
     @property
     def temporary(self) -> bool:
         """May the same request succeed a little later? The client asks again by itself, a few times."""
-        return self.status in _TEMPORARY or (self.status == 409 and self.code == _BUSY)
+        return self.status in _TEMPORARY or self.in_flight
+
+    @property
+    def in_flight(self) -> bool:
+        """Is what has the same idempotency key being done just now? Its answer comes to who asks again."""
+        return self.status == 409 and self.code == _IN_FLIGHT
 
     @classmethod
     def of(cls, status: int, problem: dict[str, Any], *, retry_after: str | None = None) -> ApiError:
@@ -123,8 +133,7 @@ class TooManyRequests(ServerFailed):
 
 
 _TEMPORARY = frozenset({429, 502, 503, 504})
-_BUSY = "in_flight"
-"""Code of a 409: what carries the same idempotency key is still being done."""
+_IN_FLIGHT = "idempotency_key_in_flight"
 _BY_STATUS: dict[int, type[ApiError]] = {
     401: NotAllowed,
     403: NotAllowed,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib
 import json
 import tarfile
@@ -11,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sieve.errors import Conflict
+from sieve.cache import cache_folder
+from sieve.errors import Conflict, NotFound, UploadDamaged
+from sieve.fetching import sha256_of
 
 if TYPE_CHECKING:
     from sieve.transport import Progress, Transport
@@ -26,22 +30,61 @@ _AUTHORS = ("CIFAR_ims", "CIFAR_lab")
 
 
 def send(transport: Transport, path: Path, progress: Progress | None = None) -> str:
-    """Send a file; gives the id of the upload, `upl_…`. `progress` is told the bytes there, and of how many."""
-    size = path.stat().st_size
-    upload = transport.json("POST", "/v1/uploads", body={"name": path.name, "size": size})
-    url, there = upload["url"], 0
+    """Send a file, or what is missing of it; gives the id of the upload, `upl_…`.
+
+    Args:
+        progress: told the bytes there, and of how many.
+
+    Raises:
+        UploadDamaged: the server has something else at the end. It was forgotten there.
+    """
+    note = _note(transport, path)
+    upload = _begun(transport, note, path) or _announced(transport, path)
+    with contextlib.suppress(OSError):  # without a cache it cannot be taken up again
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(upload["id"], encoding="utf-8")
+    url, there, size = upload["url"], upload["arrived"], upload["size"]
     with path.open("rb") as file:
         while there < size:
             file.seek(there)
+            piece = file.read(min(PIECE, size - there))
+            if not piece:
+                break  # it has become shorter
             headers = {"Upload-Offset": str(there), "Content-Type": "application/offset+octet-stream"}
             try:
-                transport.ask("PATCH", url, content=file.read(PIECE), headers=headers)
-                there = file.tell()
+                transport.ask("PATCH", url, content=piece, headers=headers)
+                there += len(piece)
             except Conflict:  # a piece arrived whose answer was lost
                 there = transport.json("GET", url)["arrived"]
             if progress is not None:
                 progress(there, size)
+    note.unlink(missing_ok=True)
+    if transport.json("GET", url)["sha256"] != sha256_of(path):
+        transport.ask("DELETE", url)
+        raise UploadDamaged(f"{path.name} did not arrive as it is: it changed meanwhile, or was damaged on the way")
     return str(upload["id"])
+
+
+def _announced(transport: Transport, path: Path) -> dict[str, Any]:
+    body = {"name": path.name, "size": path.stat().st_size}
+    upload: dict[str, Any] = transport.json("POST", "/v1/uploads", body=body)
+    return upload
+
+
+def _begun(transport: Transport, note: Path, path: Path) -> dict[str, Any] | None:
+    """The upload that an interrupted run began for this very file, where the server still has it."""
+    try:
+        upload: dict[str, Any] = transport.json("GET", f"/v1/uploads/{note.read_text(encoding='utf-8')}")
+    except (OSError, NotFound):
+        return None
+    return upload if upload["size"] == path.stat().st_size else None
+
+
+def _note(transport: Transport, path: Path) -> Path:
+    """Where the id of a file's upload is kept while it is under way; another one once the file changes."""
+    status = path.stat()
+    named = f"{transport.config.url} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
+    return cache_folder() / "uploads" / hashlib.sha256(named.encode()).hexdigest()
 
 
 def holds_model(path: Path) -> bool:

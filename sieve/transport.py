@@ -103,6 +103,8 @@ class Transport:
             except ApiError as error:
                 if not error.temporary:
                     raise
+                if error.in_flight:
+                    tries.moved()  # it is being worked on
                 tries.pause(error)
             else:
                 return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -17,13 +18,14 @@ Through = Callable[..., tuple[Client, Faulty]]
 
 
 @pytest.fixture
-def through(address: str, key: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Through]:
+def through(address: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Through]:
     """A client that speaks to the service through a proxy."""
     monkeypatch.setattr(patience, "_pause", lambda _: 0.01)
     monkeypatch.setattr(job, "LONGEST_POLL", 1.0)
     monkeypatch.setattr(job, "LATE", 4.0)
     monkeypatch.setattr(job, "SILENCE", 2.0)
     monkeypatch.setattr(sending, "PIECE", 16 << 10)
+    monkeypatch.setenv("SIEVE_CACHE", str(tmp_path / "cache"))
     with ExitStack() as stack:
 
         def open_(plan: Plan, timeout: float = 5.0) -> tuple[Client, Faulty]:

@@ -133,6 +133,33 @@ def test_an_upload_in_a_storm_is_whole_and_there_once(through: Through, client: 
     assert all(proxy.count(what) for what in ANY)
 
 
+def test_an_interrupted_upload_goes_on_where_it_stopped(through: Through, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "images.zip").write_bytes(DATA)
+    pieces: list[int] = []
+
+    def interrupted(there: int, size: int) -> None:
+        pieces.append(there)
+        if len(pieces) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.upload(tmp_path / "images.zip", progress=interrupted)
+    upload = client.upload(tmp_path / "images.zip", progress=lambda there, _: pieces.append(there))
+    assert client.transport.json("GET", f"/v1/uploads/{upload}")["sha256"] == hashlib.sha256(DATA).hexdigest()
+    assert pieces == sorted(set(pieces)), "no piece was sent twice"
+
+
+def test_an_upload_that_came_damaged_is_refused(through: Through, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "images.zip").write_bytes(DATA)
+
+    def spoiled(there: int, size: int) -> None:
+        if there < size:
+            (tmp_path / "images.zip").write_bytes(DATA[::-1])
+
+    with pytest.raises(errors.UploadDamaged):
+        client.upload(tmp_path / "images.zip", progress=spoiled)
+
+
 def test_what_is_asked_of_a_job_happens_once(through: Through, client: Client, hand: Hand) -> None:
     job = client.submit(TRAIN)
     faulty, _ = through(storm(6, among=ANY, rate=0.7))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -145,3 +146,45 @@ def test_a_stream_goes_on_after_the_last_event_it_saw() -> None:
         assert [event.id for event in followed.stream()] == [1, 2, 3]
         assert followed.state == "succeeded"
     assert sent(script, "Last-Event-ID")[1:] == ["0", "2", "2", "3"]
+
+
+def test_what_the_same_key_is_being_done_for_is_waited_for() -> None:
+    busy = answer(409, b'{"code": "idempotency_key_in_flight"}')
+    with scripted(*[busy] * (2 * patience.TRIES), answer(202, json.dumps(JOB).encode())) as script:
+        assert Client(script.url, "k").submit({"kind": "train"}).id == "job_1"
+    assert len(set(sent(script, "Idempotency-Key"))) == 1
+
+
+def test_an_answer_that_was_cut_short_is_asked_for_again() -> None:
+    with scripted(answer(200, b'{"id": "job'), answer(200, json.dumps(JOB).encode())) as script:
+        assert Client(script.url, "k").job("job_1").state == "queued"
+
+
+def test_another_part_than_was_asked_for_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "a.bin.part").write_bytes(DATA[:2000])
+    shifted = answer(206, DATA[1000:], Content_Range="bytes 1000-5119/5120")
+    with scripted(shifted, answer(200, DATA)) as script:
+        assert artifact(script).download(tmp_path).read_bytes() == DATA
+
+
+def test_two_who_want_one_file_at_once_fetch_it_once(tmp_path: Path) -> None:
+    with scripted(answer(200, DATA), answer(500)) as script:
+        wanted = artifact(script)
+        with ThreadPoolExecutor(4) as pool:
+            paths = list(pool.map(lambda _: wanted.download(tmp_path), range(4)))
+        assert {path.read_bytes() for path in paths} == {DATA}
+        assert len(script.requests) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_too_many_requests_say_when() -> None:
+    with scripted(answer(429, b"{}", Retry_After="0")) as script:
+        with pytest.raises(errors.TooManyRequests) as raised:
+            Client(script.url, "k").me()
+        assert (raised.value.retry_after, raised.value.temporary) == (0.0, True)
+
+
+def test_one_try_is_one_try() -> None:
+    with scripted(answer(503)) as script, pytest.raises(errors.ServerFailed):
+        Client(script.url, "k", tries=1).me()
+    assert len(script.requests) == 1
