@@ -74,7 +74,8 @@ def up(home: Home, *, host: str, port: int | None) -> None:
                 while not wish.to_stop():
                     service.tend()
                     time.sleep(TICK)
-                click.echo("stopping: running jobs are kept and go on at the next start; Ctrl-C again stops at once")
+                click.echo("stopping: running jobs save a checkpoint and go on at the next start")
+                click.echo("          (Ctrl-C again stops at once)")
             finally:
                 service.stop(hurry=wish.to_hurry)
     click.echo("stopped")
@@ -90,8 +91,9 @@ def _greet(service: Service) -> None:
     else:
         click.echo(f"  sieve        stays logged in elsewhere; for this one: export SIEVE_URL={service.url}")
     click.echo(f"  key          the admin's: {service.home.key_file}")
-    click.echo(f"  log in       in a browser with that key; elsewhere: sieve login --url {service.url}")
-    click.echo("  try          sieve submit train --dataset digits --architecture convnet --watch")
+    click.echo(f"  log in       with the key: {service.url}/ in a browser,")
+    click.echo(f"               sieve login --url {service.url} elsewhere")
+    click.echo("  try          sieve submit study --preset digits --watch")
     click.echo("  stop         Ctrl-C once: running jobs are kept; twice: at once")
 
 

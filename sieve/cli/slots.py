@@ -35,6 +35,7 @@ def slots(terminal: Terminal) -> None:
             row["why"],
         ),
         id_=lambda row: f"{row['host']} {row['name']}",
+        spare=("foreign", "owner", "temp", "load", "kind", "memory"),
     )
 
 
