@@ -49,7 +49,7 @@ class Generated:
 
 @pytest.fixture
 def generated(address: str, tmp_path: Path) -> Iterator[Generated]:
-    document = httpx.get(f"{address}/openapi.json").raise_for_status().json()
+    document = httpx.get(f"{address}/openapi.json", timeout=60).raise_for_status().json()
     (tmp_path / "openapi.json").write_text(json.dumps(document))
     (tmp_path / "config.yaml").write_text(CONFIG)
     out = tmp_path / "out"
