@@ -21,14 +21,17 @@ JUDGED = (
 def row_sentence(row: str, study: StudySpec) -> str:
     """What a row of the table is, in one plain sentence."""
     adversary, random, fixed = study.adversary, study.random_target, study.deterministic_target
+    began = "noise" if study.robust.start == "noise" else "other images"
+    trained = "Trained" if study.adversarial_training.objective.name == "cross_entropy" else "Trained by TRADES"
+    seen = "sees" if study.sources == 1 else f"and {study.sources - 1} models like it see"
     return {
         "D": "Trained plainly on the dataset itself.",
         "D_adv": (
-            "Trained on the dataset itself, each image attacked first "
+            f"{trained} on the dataset itself, each image attacked first "
             f"({adversary.norm}, epsilon {adversary.epsilon:g}, {adversary.steps} steps)."
         ),
-        "D_R": "Trained plainly on other images, remade until D_adv sees in each the features of the one it replaces.",
-        "D_NR": "Trained plainly on other images, remade in the same way with the features that D sees.",
+        "D_R": f"Trained plainly on {began}, remade until D_adv {seen} in each the features of the image it replaces.",
+        "D_NR": f"Trained plainly on {began}, remade in the same way with the features that D {seen}.",
         "D_rand": (
             f"Trained plainly on images pushed at most {random.epsilon:g} ({random.norm}) towards a random class and "
             "labelled as that class: to a person, mislabelled."

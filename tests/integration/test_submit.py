@@ -10,7 +10,7 @@ from PIL import Image
 from sqlalchemy import func, select
 
 from core.errors import DataUnavailable, SpecRefused
-from sieve.specs import DatasetRef
+from sieve.specs import DatasetRef, StudySpec
 from store.catalogue import DatabaseCatalogue, register_folder
 from store.database import Database
 from store.errors import Conflict, IdempotencyConflict
@@ -40,6 +40,19 @@ def test_a_study_becomes_its_jobs(database: Database) -> None:
     assert all(job.priority == 1 and job.labels == {"paper": "1"} for job in children.values())
     assert study.id < min(job.id for job in children.values())
     assert [event.data for event in events(database, study.id)] == [{"from": None, "to": "blocked"}]
+
+
+def test_a_study_that_chooses_learning_rates_waits_for_its_candidates(database: Database) -> None:
+    rates = StudySpec.model_validate({"preset": "digits-rates", "sources": 2})
+    children = parts(database, submitted(database, person(database, "ada"), rates))
+    choice, model = children["0/train/D_rand"], children["0/train/D_rand"].produces["model"]
+    assert (choice.kind, choice.waiting_for) == ("choose", 4)
+    candidate = children["0/candidate/D_rand.1"]
+    assert candidate.spec["validate_on"]["name"] == "digits"
+    assert candidate.produces["model"] == model, "what comes after may refer to the choice as to a training"
+    assert children["0/evaluate/D_rand"].spec["model"]["name"] == choice.id
+    further = children["0/source/D_adv.2"]
+    assert [ref["name"] for ref in children["0/synthesize/D_R"].spec["further_models"]] == [further.id]
 
 
 REFUSED = {
