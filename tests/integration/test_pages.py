@@ -242,6 +242,17 @@ def test_what_others_share_is_looked_at_and_left_alone(
     assert look(database, id).state == "queued"
 
 
+def test_a_job_that_has_ended_is_shown_with_its_figures(page: TestClient, ada: TestClient, hand: Hand) -> None:
+    id = ada.post("/v1/jobs", json=_TRAIN).json()["id"]
+    attempt = hand.take()
+    attempt.record(("log", {"message": "it runs"}), points=[("loss", 1, 0.5), ("loss", 2, float("nan"))])
+    attempt.succeed({"loss": 0.25, "epochs": 2}, model=b"weights")
+    html = page.get(f"/jobs/{id}").text
+    assert "it runs" in html
+    assert "0.25" in html
+    assert "model.safetensors" in html
+
+
 def test_text_of_others_is_never_markup(admin: TestClient, ada: TestClient) -> None:
     name = "<script>alert(1)</script>"
     id = ada.post("/v1/jobs", json={**_TRAIN, "name": name, "labels": {name: name}}).json()["id"]
