@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sieve.cache import cache_folder
-from sieve.errors import Conflict, NotFound, UploadDamaged
+from sieve.errors import Conflict, NotFound, ServerUnreachable, UploadDamaged
 from sieve.fetching import sha256_of
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PIECE = 8 << 20
 """Bytes of one request."""
+LEAST_PIECE = 64 << 10
+"""Where connections are lost, requests become as small as this."""
 
 _LARGEST_HEADER = 100 << 20
 """Bytes; what the library itself allows."""
@@ -44,18 +46,26 @@ def send(transport: Transport, path: Path, progress: Progress | None = None) -> 
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(upload["id"], encoding="utf-8")
     url, there, size = upload["url"], upload["arrived"], upload["size"]
+    most, tries = PIECE, transport.patience()
     with path.open("rb") as file:
         while there < size:
             file.seek(there)
-            piece = file.read(min(PIECE, size - there))
+            piece = file.read(min(most, size - there))
             if not piece:
                 break  # it has become shorter
             headers = {"Upload-Offset": str(there), "Content-Type": "application/offset+octet-stream"}
+            before = there
             try:
-                transport.ask("PATCH", url, content=piece, headers=headers)
-                there += len(piece)
+                transport.ask("PATCH", url, content=piece, headers=headers, again=False)
+                there, most = there + len(piece), min(2 * most, PIECE)
             except Conflict:  # a piece arrived whose answer was lost
                 there = transport.json("GET", url)["arrived"]
+            except ServerUnreachable as lost:
+                tries.pause(lost)
+                there = transport.json("GET", url)["arrived"]
+                most = max(most // 2, LEAST_PIECE)  # a line that breaks often lets small ones through
+            if there > before:
+                tries.moved()
             if progress is not None:
                 progress(there, size)
     note.unlink(missing_ok=True)

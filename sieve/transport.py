@@ -13,9 +13,9 @@ import httpx
 
 from sieve import __version__
 from sieve.config import Config
-from sieve.errors import ApiError
+from sieve.errors import ApiError, ServerUnreachable
 from sieve.fetching import Progress, fetch
-from sieve.patience import TRIES, Patience
+from sieve.patience import TRIES, Patience, said
 
 __all__ = ["Progress", "Transport"]
 
@@ -71,6 +71,7 @@ class Transport:
         timeout: float | None = None,
         patience: float = 0,
         whole_json: bool = False,
+        again: bool = True,
     ) -> httpx.Response:
         """One answer, read whole. `body` is sent as JSON, `content` as it is.
 
@@ -78,6 +79,7 @@ class Transport:
             timeout: seconds without a byte after which a try is given up, where it is not the client's own.
             patience: seconds that a server which is away is waited for; at least a few tries are made.
             whole_json: an answer that is no JSON, such as one that was cut short, counts as none.
+            again: where the connection is lost, ask once more; else that is for the caller to see to.
 
         Raises:
             ApiError: the server answered with a problem.
@@ -99,6 +101,8 @@ class Transport:
                 if whole_json:
                     response.json()
             except (httpx.TransportError, httpx.DecodingError, ValueError) as error:
+                if not again:
+                    raise ServerUnreachable(f"{self.config.url} does not answer: {said(error)}") from error
                 tries.pause(error)
             except ApiError as error:
                 if not error.temporary:

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     their addresses are private."""
     root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$")
     """Prefix that a proxy in front of the API takes off, such as /sieve."""
+    sendfile: str = Field(default="", pattern=r"^(/[\w.~-]+)*/?$")
+    """Path under which a proxy in front of the API can send files from the blob folder, such as /blobs/: the API then
+    answers with `X-Accel-Redirect` and no bytes. Empty: the API sends them."""
     trusted_proxies: str = "127.0.0.1"
     """Addresses (with commas between) of proxies that are believed who the client is; `*` for any."""
 
