@@ -46,11 +46,12 @@ class Auditor:
         *,
         end: Collection[str] = ("succeeded",),
         strikes: Collection[Strike] = (),
+        patience: float = 1,
         retried: bool = False,
     ) -> list[str]:
         """What is wrong with these jobs, which should all be in a state of `end`. `retried`: owners may have done so.
 
-        With `strikes`, also whether a kill cost more than the time between two checkpoints.
+        With `strikes`, also whether a kill cost more than the time between two checkpoints, times `patience`.
         """
         found: list[str] = []
         events = self._events(jobs)
@@ -63,7 +64,7 @@ class Auditor:
                 found += (f"{job.id} ({job.kind}): {wrong}" for wrong in _attempts(job, said))
         found += self._files(jobs)
         found += self._twins(jobs)
-        found += redone(events, strikes)
+        found += redone(events, strikes, patience)
         missing = set(jobs) - set(events)
         return [*found, *(f"{job} is lost" for job in sorted(missing))]
 
@@ -201,7 +202,7 @@ def _attempts(job: Row[Any], events: list[Row[Any]]) -> Iterator[str]:
         yield f"it was claimed {job.fence} times and ran {fence} times"
 
 
-def redone(events: dict[str, list[Row[Any]]], strikes: Collection[Strike]) -> Iterator[str]:
+def redone(events: dict[str, list[Row[Any]]], strikes: Collection[Strike], patience: float = 1) -> Iterator[str]:
     """No kill costs more than the longest time between two checkpoints."""
     marks = ("checkpoint", "started", "state")
     for id, said in events.items():
@@ -212,7 +213,7 @@ def redone(events: dict[str, list[Row[Any]]], strikes: Collection[Strike]) -> It
             # an attempt whose newest mark is its claim had not begun yet: it had nothing to lose
             if id in one.jobs and last is not None and last.type != "state" and gaps:
                 lost = (one.at - last.at).total_seconds()
-                if lost > max(gaps) + _SLACK:
+                if lost > patience * (max(gaps) + _SLACK):
                     yield f"{id}: a kill cost {lost:.1f} s, checkpoints were at most {max(gaps):.1f} s apart"
 
 

@@ -33,6 +33,7 @@ from tests import warm
 from tests.conftest import TEMPLATE, execute
 from tests.drills import saboteur
 from tests.drills.audit import Auditor
+from tests.drills.drill import SLACK
 from tests.drills.entry import command
 from tests.plugins import rehearsal
 from tests.working import ROOT, SETTINGS, Workplace, descendants, eventually
@@ -187,6 +188,11 @@ class Stage:
         self._worker: subprocess.Popen[bytes] | None = None
         self._places = 0
         self._wrong: list[str] = []
+
+    @property
+    def patience(self) -> float:
+        """What bounds in seconds are multiplied by: in the short form others use the machine too."""
+        return SLACK if self.short else 1
 
     @contextlib.contextmanager
     def place(self, **settings: str) -> Iterator[Place]:

@@ -33,9 +33,10 @@ def run(stage: Stage, n: int) -> Iterator[Trial]:
             if way.startswith("worker"):
                 victim.wait()
                 crew.replace_the_dead()
-            left = saboteur.left_after(everyone[1:] if way != "child" else children, 5)
+            left = saboteur.left_after(everyone[1:] if way != "child" else children, 5 * stage.patience)
             place.until(job, seconds=90)
-            found = auditor.check([job.id], strikes=[blow]) + [f"{command} outlived a {way}" for command in left]
+            found = auditor.check([job.id], strikes=[blow], patience=stage.patience)
+            found += [f"{command} outlived a {way}" for command in left]
             resumed = auditor.resumed([job.id])
             yield Trial(1, found, {"kind": job.kind, "killed": way, "resumed_at": resumed})
         yield Trial(0, auditor.check(mix.undisturbed))

@@ -35,7 +35,7 @@ def run(stage: Stage, n: int) -> Iterator[Trial]:
             if way != "nursery":
                 worker.wait()
             began = time.monotonic()
-            left = saboteur.left_after(below, SECONDS)
+            left = saboteur.left_after(below, SECONDS * stage.patience)
             found = [f"{way} killed: {command} is still there" for command in left]
             saboteur.kill(*below)
             yield Trial(1, found, {"seconds": round(time.monotonic() - began, 2), "killed": way, "below": len(below)})

@@ -58,11 +58,12 @@ def _trial(
     pids = saboteur.all_of(victim)
     blow = saboteur.strike(place.database, *pids)
     victim.wait()
-    left = saboteur.left_after(pids[1:], 5)
+    left = saboteur.left_after(pids[1:], 5 * stage.patience)
     place.until(whole, seconds=120)
     jobs = [whole.id, *shares]
     auditor = Auditor.of(place)
-    found = auditor.check([*others, *jobs], strikes=[blow]) + [f"{command} outlived its host" for command in left]
+    found = auditor.check([*others, *jobs], strikes=[blow], patience=stage.patience)
+    found += [f"{command} outlived its host" for command in left]
     after = _look(place, shares)
     return Trial(
         1,
