@@ -56,8 +56,8 @@ class Lifecycle(RuleBasedStateMachine):
     def submit(self, who: int, priority: int, run: float | None, what: int) -> None:
         beside = {"priority": priority, "max_run_seconds": run, "max_queue_seconds": run}
         with self.database.transaction() as session:
-            made = session.scalars(select(Job).where(Job.produces.is_not(None), Job.owner_id == self.people[who].id))
-            sources = [job.id for job in made if job.kind == "train" and job.state not in TERMINAL - {"succeeded"}]
+            mine = session.scalars(select(Job).where(Job.kind == "train", Job.owner_id == self.people[who].id))
+            sources = [job.id for job in mine if job.produces and job.state not in TERMINAL - {"succeeded"}]
             spec: Any = TRAIN
             if what % 8 == 0:
                 spec = STUDY
