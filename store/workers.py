@@ -14,8 +14,10 @@ from store.tables import Blob, Hold, Json, User, Worker
 
 
 def register(session: Session, worker_id: str, *, host: str, pid: int, version: str, slots: list[Json]) -> None:
-    """A worker has started."""
-    session.add(Worker(id=worker_id, host=host, pid=pid, version=version, slots={"slots": slots}))
+    """A worker has started. Two of its threads may say so at once."""
+    values = {"host": host, "pid": pid, "version": version, "slots": {"slots": slots}}
+    statement = insert(Worker).values(id=worker_id, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=["id"], set_={**values, "seen_at": func.now()}))
 
 
 def seen(session: Session, worker_id: str, slots: list[Json]) -> bool:

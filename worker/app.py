@@ -95,7 +95,10 @@ class WorkerApp:
         if not self._slots:
             plans = plan_slots(self._ledger.settings, self._nursery.gpus, usable(self._cards.look()))
             self._slots += [self._slot(plan) for plan in plans]
-            self._sweeper.sign()
+            try:
+                self._sweeper.sign()
+            except Exception:  # the database is away: the sweeper says it again; the nursery must be listened to
+                _log.exception("slots are not told of yet")
             for slot in self._slots:
                 slot.start()
             _log.info("%s: ready with %s", self._ledger.worker_id, ", ".join(slot.name for slot in self._slots))
