@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,4 +92,11 @@ def execute(server: Postgres, statement: str) -> None:
     import psycopg
 
     with psycopg.connect(host=str(server.sockets), user="sieve", dbname="postgres", autocommit=True) as connection:
+        for _ in range(600):
+            try:
+                connection.execute(statement)
+            except psycopg.errors.InsufficientPrivilege:  # autovacuum is in a database that is to be dropped
+                time.sleep(0.1)
+            else:
+                return
         connection.execute(statement)
