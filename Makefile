@@ -68,6 +68,19 @@ drills: $(READY) ## every drill, hours; goes on where it was stopped. DRILLS="ca
 drills-short: $(READY) ## every drill with few trials, within three minutes
 	@$(BIN)/python -m tests.drills --short
 
+.PHONY: fuzz
+fuzz: $(READY) ## the API under at least 20,000 generated requests, as member and as admin, into out/fuzz.json
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+.PHONY: fuzz-short
+fuzz-short: $(READY) ## the same within a minute
+	@$(BIN)/python -m tests.fuzz --short --out out/fuzz-short.json
+
+.PHONY: audit
+audit: $(READY) ## our code by bandit; and what we depend on by pip-audit, which asks an advisory service on the internet
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(PACKAGES)
+	@$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
+
 .PHONY: compose-check
 compose-check: $(READY) ## docker-compose.yml: valid, and its commands run on Debian's own PostgreSQL and Redis (needs root)
 	@$(BIN)/python deploy/check_compose.py

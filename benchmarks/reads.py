@@ -188,6 +188,7 @@ class _served:  # noqa: N801 - used as a function
 
     def __init__(self, database_url: str, redis_url: str, home: Path) -> None:
         settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SIEVE_HOME": str(home)}
+        settings["SIEVE_REQUESTS_PER_SECOND"] = "0"
         self._environment = os.environ | settings
 
     def __enter__(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.bounds import refuse_absurd
 from core.cards import KINDS, DatasetCard, JobKind, ModelCard
 from core.errors import SpecRefused
 from core.planning import check
@@ -95,15 +96,15 @@ def plan(session: Session, *, owner: User, spec: Spec, shards: Shards = 1) -> Pl
         return Plan(kind, spec, produces, _work(kind, spec, catalogue), shares_of(kind, spec))
     jobs: list[PlannedJob] = []
     for node in kind.expand(spec):
+        child = KINDS.get(str(node.spec.kind))  # type: ignore[attr-defined]
         try:
             card = check(node.spec, catalogue)
+            catalogue.planned[f"@{node.name}"] = card
+            work = _work(child, node.spec, catalogue)
         except SpecRefused as refused:
             raise SpecRefused("", f"its job {node.name} cannot be: {refused}") from None
-        catalogue.planned[f"@{node.name}"] = card
         names = dict.fromkeys(ref.name for _, ref in references(node.spec))
         needs = tuple(name for name in names if name.startswith(("@", "job_")))
-        child = KINDS.get(str(node.spec.kind))  # type: ignore[attr-defined]
-        work = _work(child, node.spec, catalogue)
         jobs.append(PlannedJob(node.name, child, node.spec, _json(card), work, needs, shares_of(child, node.spec)))
     return Plan(kind, spec, produces, jobs=tuple(jobs))
 
@@ -220,9 +221,11 @@ def _work(kind: JobKind, spec: Spec, catalogue: DatabaseCatalogue) -> Work | str
     if kind.work is None:
         return f"how much work a {kind.name} is cannot be told"
     try:
-        return kind.work(spec, catalogue)
+        counted = kind.work(spec, catalogue)
     except Uncounted as uncounted:
         return str(uncounted)
+    refuse_absurd(counted)
+    return counted
 
 
 def _write(session: Session, jobs: list[tuple[Job, list[str]]]) -> None:

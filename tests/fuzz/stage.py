@@ -86,7 +86,7 @@ def _serving(postgres: Postgres, redis: Redis, home: Path, log: Path) -> Iterato
         )
         try:
             port = listening.getsockname()[1]
-            eventually(lambda: process.poll() is None and b"startup complete" in log.read_bytes(), 60, log.read_text)
+            eventually(lambda: b"startup complete" in log.read_bytes(), 300, log.read_text)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()

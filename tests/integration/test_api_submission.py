@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from sqlalchemy import func, select
 
+from benchmarks.absurd import absurd
 from core.cards import KINDS
 from store.database import Database
 from store.tables import Job
@@ -193,3 +195,25 @@ def test_a_kind_whose_spec_takes_the_name_of_what_is_beside_it_is_refused_at_the
     check_kinds([train])
     with pytest.raises(RuntimeError, match="labels"):
         check_kinds([type(train)(name="odd", summary="", spec=Odd, slot="cpu", check=train.check)])
+
+
+def test_absurd_submissions_are_refused_by_name_and_leave_nothing(ada: TestClient, database: Database) -> None:
+    for body in absurd(120, seed=1):
+        answer = ada.post("/v1/jobs", content=json.dumps(body), headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422, (body, answer.text)
+        assert answer.json()["errors"], body
+    with database.transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_another_submission_with_the_same_key_in_flight_is_told_to_come_again(
+    ada: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.jobs.submit._IN_FLIGHT_SECONDS", 0.05)
+    owner = ada.get("/v1/me").json()["id"]
+    with database.transaction() as session:
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{owner} k", 0))))
+        answer = ada.post("/v1/jobs", json=TRAIN, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_in_flight")
+    assert answer.headers["Retry-After"] == "1"
+    assert ada.post("/v1/jobs", json=TRAIN, headers={"Idempotency-Key": "k"}).status_code == 202
