@@ -63,6 +63,8 @@ def of(app: FastAPI) -> Json:
         schemas: Json = made["components"]["schemas"]
         schemas |= definitions
         schemas |= problems.problem_schemas(_REF)
+        _name_objects_of_unions(schemas)
+        _show_defaults_that_are_objects(schemas)
         for unused in ("HTTPValidationError", "ValidationError"):  # ours are problems
             schemas.pop(unused, None)
         content = {"schema": body, "examples": copy.deepcopy(SUBMISSIONS)}
@@ -163,3 +165,28 @@ def _flatten(node: Any) -> None:
     elif isinstance(node, list):
         for value in node:
             _flatten(value)
+
+
+def _name_objects_of_unions(schemas: dict[str, Any]) -> None:
+    """Give an object that stands inside a union a name of its own: `ArchitectureRefInFull`.
+
+    Generators of clients make a class of it then; of one without a name some make two that clash.
+    """
+    for name in list(schemas):
+        branches = schemas[name].get("anyOf", [])
+        for at, branch in enumerate(branches):
+            if str(branch.get("title", "")).endswith(" in full"):
+                schemas[f"{name}InFull"] = branch | {"title": f"{name}InFull"}
+                branches[at] = {"$ref": _REF.format(model=f"{name}InFull")}
+
+
+def _show_defaults_that_are_objects(tree: Any) -> None:
+    """Defaults that are objects become examples: generators of clients know defaults that are plain values alone."""
+    if isinstance(tree, dict):
+        if isinstance(tree.get("default"), dict) and ("oneOf" in tree or "anyOf" in tree or "$ref" in tree):
+            tree["examples"] = [tree.pop("default")]
+        for inner in tree.values():
+            _show_defaults_that_are_objects(inner)
+    elif isinstance(tree, list):
+        for inner in tree:
+            _show_defaults_that_are_objects(inner)
