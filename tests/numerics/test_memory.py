@@ -94,7 +94,8 @@ def test_halved_it_gives_the_bits_of_a_job_that_was_planned_so(name: str, tmp_pa
     assert bits(halved) == bits(planned)
     assert halved.figures["at_once"] == {"planned": 256, "used": 64}
     assert "Memory ran out: 64 images" in halved.figures["cautions"][0]
-    assert context.logged == [f"memory ran out: going on with {images} images at once" for images in (128, 64)]
+    ran_out = [line for line in context.logged if "memory" in line]
+    assert ran_out == [f"memory ran out: going on with {images} images at once" for images in (128, 64)]
     assert planned.figures["at_once"] == {"planned": 64, "used": 64}
     assert planned.figures["cautions"] == []
 
@@ -113,7 +114,7 @@ def test_resumed_after_it_was_halved_it_stays_so(name: str, tmp_path: Path) -> N
     result = run(spec, inputs, resumed)
     assert bits(result) == bits(undisturbed)
     assert result.figures["cautions"] == undisturbed.figures["cautions"] != []
-    assert resumed.logged == [], "it did not try 256 again"
+    assert not any("memory" in line for line in resumed.logged), "it did not try 256 again"
 
 
 def weights(result: Result) -> dict[str, torch.Tensor]:
