@@ -67,7 +67,8 @@ def test_no_secret_and_no_forged_line_in_the_log(
     hook = ada.post("/v1/webhooks", json={"url": "https://hooks.example.org/?token=hush"}).json()
     ada.get("/v1/jobs/x%0d%0aERROR%20forged?signature=hush")
     ada.get("/v1/jobs", params={"label": "a\nERROR forged"})
-    said = "\n".join(record.getMessage() for record in caplog.records)
+    ours = [record for record in caplog.records if not record.name.startswith("httpx")]  # theirs are the test's
+    said = "\n".join(record.getMessage() for record in ours)
     for secret in (keys["ada"], made, hook["secret"], "hush", (settings.home / "signing.key").read_text()):
         assert secret not in said
     assert not any("\n" in record.getMessage() for record in caplog.records if record.name == "api.access")
