@@ -133,7 +133,7 @@ def test_a_training_accumulates_and_gives_the_bits_of_one_that_was_planned_so(au
     assert not torch.equal(weights(whole)["head.weight"], other["head.weight"])
     assert halved.figures["at_once"] == {"planned": 64, "used": 16}
     assert "parts of at most 16 images" in halved.figures["cautions"][0]
-    assert whole.figures["cautions"] == []
+    assert not any("Memory" in said for said in whole.figures["cautions"])
     # Both the batches and the blocks of the validation were too large.
     assert context.logged == [
         f"memory ran out: going on with {images} images at once" for images in (32, 16, 128, 64, 32, 16)
