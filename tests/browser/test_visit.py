@@ -48,9 +48,9 @@ def test_the_wall_shows_what_was_added_and_other_images(study: Watched, visit: O
     tile.hover()
     expect(added).to_have_css("opacity", "1")
     before = rows.first.locator("img").first.get_attribute("src")
-    page.get_by_label("Image", exact=True).select_option("2")
+    page.locator("#wall-index").select_option("2")
     page.wait_for_function("old => document.querySelector('#wall-table img').src !== old", arg=before)
-    page.get_by_label("Class", exact=True).select_option(label="3")
+    page.locator("#wall-class").select_option(label="3")
     expect(rows.first.locator("small").first).to_have_text("3")
     assert set(rows.first.locator("small").all_inner_texts()) == {"3"}
     page.get_by_label("what was added").check()
