@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import select
+
 from core.planning import parse
 from store import accounts, catalogue, uploads, webhooks
 from store.blobs import DiskBlobs
@@ -19,7 +21,7 @@ from store.tables import ApiKey, Job, Policy, User
 from tests.fuzz.stage import Stage
 from tests.hand import Hand
 
-SHARE = 0.75
+SHARE = 0.95
 """Of the requests that are seeded."""
 TRAIN = {"kind": "train", "dataset": "digits", "architecture": "convnet", "epochs": 2}
 STUDY = {"kind": "study", "preset": "digits"}
@@ -66,7 +68,8 @@ class Seeds:
                 .values(role="data", name="dataset.npz")
             )
             rows = Job.__table__.metadata.tables["artifacts"]
-            self._artifacts = list(session.scalars(rows.select().with_only_columns(rows.c.id)))
+            own = rows.c.job_id.in_(select(Job.id).where(Job.owner_id == self.user.id))
+            self._artifacts = list(session.scalars(select(rows.c.id).where(own)))
         self._study, self._ended = study, [study, train, *evaluations[:2]]
         self._waiting = [self._job(TRAIN) for _ in range(3)]
         self._file = self._upload(PNG)

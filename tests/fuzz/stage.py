@@ -18,7 +18,10 @@ from local.postgres import Postgres
 from local.redis import Redis
 from store import accounts
 from store.database import Database
+from store.tables import Worker
 from tests.working import ROOT, eventually
+
+_SLOT = {"name": "cuda:1", "device": "cuda:1", "takes": ["accelerator"], "job": None}
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def raised() -> Iterator[Stage]:
             accounts.create_user(session, "member", "member")
             accounts.create_user(session, "admin", "admin")
             accounts.create_user(session, "spare", "member")
+            session.add(Worker(id="wrk_1", host="nowhere", pid=1, version="1", slots={"slots": [_SLOT]}))
         home = folder / "home"
         with _serving(postgres, redis, home, folder / "api.log") as url:
             yield Stage(url, database, home, folder / "api.log")

@@ -56,7 +56,7 @@ def test_every_operation_says_what_can_go_wrong_and_who_may_ask(document: dict[s
         assert {"401", "403", "429"} <= set(answers), (path, method)
         assert "Retry-After" in answers["429"]["headers"]
         assert "WWW-Authenticate" in answers["401"]["headers"]
-        assert ("404" in answers) is ("{" in path)
+        assert "404" in answers or "{" not in path
 
 
 def test_examples_are_there_and_fit_their_schemas(document: dict[str, Any]) -> None:
