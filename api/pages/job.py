@@ -26,9 +26,9 @@ from store.lifecycle import TERMINAL, State
 
 router = APIRouter(route_class=Printed, include_in_schema=False, prefix="/jobs/{job_id}")
 
-POINTS = 600
+POINTS = 400
 """Of a curve, at about the most: more than there are pixels to draw them on."""
-LINES = 1000
+LINES = 500
 """Of the log, the last ones."""
 
 _VERBS = {"cancel": wish.cancel, "pause": wish.pause, "resume": wish.resume, "retry": wish.retry, "front": wish.front}
@@ -51,15 +51,15 @@ def show(
     job = views.job(session, row)
     other, wrong = _other(session, visitor.user, against.strip())
     curves = read.metrics(session, job.id, points=POINTS)
-    log = surroundings.log(session, job.id)
+    log = surroundings.log(session, job.id, last=LINES)
     values: dict[str, Any] = {
         "job": job,
         "mine": visitor.owns(job.owner),
         "verbs": verbs(job, admin=visitor.admin) if visitor.owns(job.owner) else [],
         "figures": metric_figures(curves),
         "files": [views.artifact(file) for file in surroundings.files(session, row)],
-        "log": log[-LINES:],
-        "log_left_out": max(len(log) - LINES, 0),
+        "log": log,
+        "log_left_out": surroundings.lines_of_log(session, job.id) - len(log) if len(log) == LINES else 0,
         "fields": differences.fields(in_order(job.spec), other),
         "against": against,
         "against_wrong": wrong,

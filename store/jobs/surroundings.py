@@ -75,9 +75,17 @@ def used(session: Session, job: Job) -> dict[str, Any]:
     return dict(zip(names, session.execute(query.where(Job.study_id == job.id)).one(), strict=True))
 
 
-def log(session: Session, job_id: str) -> list[Event]:
-    """A job's lines of log, oldest first."""
-    return list(session.scalars(select(Event).where(Event.job_id == job_id, Event.type == "log").order_by(Event.id)))
+def log(session: Session, job_id: str, *, last: int | None = None) -> list[Event]:
+    """A job's lines of log, oldest first; of them the `last` ones."""
+    lines = select(Event).where(Event.job_id == job_id, Event.type == "log")
+    if last is None:
+        return list(session.scalars(lines.order_by(Event.id)))
+    return list(session.scalars(lines.order_by(Event.id.desc()).limit(last)))[::-1]
+
+
+def lines_of_log(session: Session, job_id: str) -> int:
+    """How many there are."""
+    return session.scalar(select(func.count()).where(Event.job_id == job_id, Event.type == "log")) or 0
 
 
 def ended(session: Session, job_id: str) -> str | None:
