@@ -85,7 +85,7 @@ def _complete(path: str, method: str, operation: Json, schemas: Json) -> None:
     statuses = {"500", "503"}
     if "security" in operation:
         statuses |= {"401", "403", "429"}
-    if "{" in path or path.startswith("/v1/slots/"):
+    if "{" in path or path.startswith(("/v1/slots/", "/v1/usage")):
         statuses.add("404")
     if parameters:
         statuses.add("422")
