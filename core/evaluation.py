@@ -10,31 +10,43 @@ Where attacks search in less than fp32, a sample of the images is attacked again
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from core import reattack
+from core.apgd import APGDAttack
+from core.cards import ATTACKS
+from core.cautions import cautions
 from core.context import Context, Inputs, Output, Result
+from core.ensembles import members
 from core.errors import MixedArithmetic
 from core.frozen import FrozenModel
 from core.harvest import WHOLE, Gathered, Harvest, Share, gathered, joined
 from core.images import BLOCK, Images, blocks, open_dataset
-from core.judging import Flags, Judge, Place, Try, build_attacks, tries
+from core.judging import KEPT, Flags, Judge, Place, Try, build_attacks, tries, within
 from core.memory import AtOnce, parts
 from core.models import load_model
 from core.tensorfile import write_tensors
-from sieve.specs import EvaluateSpec
+from sieve.specs import EvaluateSpec, Threat
 
-TEST, AGAIN = -1, -2
-"""Stand for the test images, and for those of them that are attacked again, where readings are counted from 0."""
+TEST, AGAIN, PROBE = -1, -2, -3
+"""Stand for the test images, for those of them that are attacked again, and for those that attacks are probed on, where
+readings are counted from 0."""
 
-PHASES = {TEST: "attacks", AGAIN: "attacks in fp32"}
+PHASES = {TEST: "attacks", AGAIN: "attacks in fp32", PROBE: "probes"}
 """What the work on them is called; readings are `readings`."""
+
+
+PROBED = 64
+"""Test images that attacks are probed on."""
+PROBE_STEPS = 100
+"""Of the longer attack, and of the one that goes any distance."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +63,14 @@ class Unit:
     @property
     def under(self) -> str:
         """What the names of its flags begin with."""
-        return {TEST: "", AGAIN: "again/"}.get(self.part, f"reading/{self.part}/")
+        return {TEST: "", AGAIN: "again/", PROBE: "probe/"}.get(self.part, f"reading/{self.part}/")
 
 
 def evaluate(spec: EvaluateSpec, inputs: Inputs, context: Context, *, planned: int = BLOCK) -> Result:
     """Judge a model, and leave the per-image flags as `evaluation.safetensors`.
+
+    `examples.safetensors` keeps all images with what became of them under attack, all logits and distances; `verify.py`
+    counts every accuracy again from that.
 
     The flags are named as in `core.judging`; `again/<...>` are those of the images `again/index`, attacked in fp32.
     `planned` images go through the network at once, fewer where memory runs out. Where `inputs.parts` holds what the
@@ -65,20 +80,26 @@ def evaluate(spec: EvaluateSpec, inputs: Inputs, context: Context, *, planned: i
         MixedArithmetic: some images were attacked in less than fp32, and some were not.
     """
     found = gathered(inputs.parts) if inputs.parts else judged(spec, WHOLE, inputs, context, planned=planned)
-    flags = found.columns
+    flags = {name: held for name, held in found.columns.items() if not name.startswith("again/" + KEPT)}
     reduced = flags.pop("reduced")
     if reduced.any() and not reduced.all():
         raise MixedArithmetic
+    if spec.threats:
+        flags["probe/index"] = torch.arange(len(reduced))[:PROBED]
     if reduced.any():
         order = reattack.sample_first(len(reduced), spec.seed)
         flags = _in_order(flags, order)
         flags["again/index"] = order[: reattack.SAMPLE]
+        flags["probe/index"] = order[:PROBED]
+    kept = {name.removeprefix(KEPT): flags.pop(name) for name in list(flags) if name.startswith(KEPT)}
     path = context.scratch / "evaluation.safetensors"
     write_tensors(path, flags, {"format": "evaluation", "version": 1})
     figures = _figures(spec, flags, list(build_attacks(spec.attacks)))
-    cautions = [*_too_weak(figures["reattack"]), *found.at_once.cautions()]
-    figures |= {"at_once": found.at_once.figures(), "cautions": cautions, "seconds": found.seconds}
-    return Result(figures, (Output(path.name, path, "data", "application/octet-stream"),))
+    black_box = [ATTACKS.get(ref.name).black_box for ref in members(spec.attacks)]
+    said = [*_too_weak(figures["reattack"]), *cautions(figures, black_box), *found.at_once.cautions()]
+    figures |= {"at_once": found.at_once.figures(), "cautions": said, "seconds": found.seconds}
+    outputs = (Output(path.name, path, "data", "application/octet-stream"), *_examples(kept, figures, context.scratch))
+    return Result(figures, outputs)
 
 
 def judged(spec: EvaluateSpec, share: Share, inputs: Inputs, context: Context, *, planned: int = BLOCK) -> Gathered:
@@ -95,6 +116,7 @@ def judged(spec: EvaluateSpec, share: Share, inputs: Inputs, context: Context, *
     if attacked_again:
         test = test.select(reattack.sample_first(len(test), spec.seed).to(context.device))
     again = test.select(slice(reattack.SAMPLE if attacked_again else 0))
+    probed = test.select(slice(PROBED if spec.threats else 0))
     attacks = build_attacks(spec.attacks)
     each = [one for threat in spec.threats for one in tries(threat, attacks)]
 
@@ -103,10 +125,14 @@ def judged(spec: EvaluateSpec, share: Share, inputs: Inputs, context: Context, *
             return judge.reading(readings[unit.part], places)
         by, images = (exact, again) if unit.part == AGAIN else (judge, test)
         x, y = images.batch(places), images.labels[places]
+        if unit.part == PROBE:
+            return _probe(spec, exact, x, y, place)
         if unit.one is not None:
-            return {unit.one.name: by.tried(x, y, unit.one, hand.get(unit.one.after or ""), place)}
+            return by.tried(x, y, unit.one, hand, place)
         reduced = torch.full_like(y, attacked_again, dtype=torch.bool)
-        return {"reduced": reduced} | by.clean(x, y) | by.noisy(x, y, spec.noise, place)
+        flags = by.clean(x, y) | by.noisy(x, y, spec.noise, place)
+        flags |= by.damaged(x, y, spec.corruptions, spec.severities, place)
+        return {"reduced": reduced, KEPT + "images": images.pixels[places], KEPT + "labels": y} | flags
 
     def in_parts(unit: Unit, hand: Flags, images: int) -> Flags:
         pieces = []
@@ -120,6 +146,7 @@ def judged(spec: EvaluateSpec, share: Share, inputs: Inputs, context: Context, *
         *_units(TEST, test, share, [None, *each]),
         *(unit for part, images in enumerate(readings) for unit in _units(part, images, share, [None])),
         *_units(AGAIN, again, share, each),
+        *_units(PROBE, probed, share, [None]),
     ]
     at_once = AtOnce(planned)
     harvest = Harvest(context, at_once, steps=len(work))
@@ -133,7 +160,7 @@ def judged(spec: EvaluateSpec, share: Share, inputs: Inputs, context: Context, *
         context.progress(phase, step - first, count)
         hand |= at_once.fitting(partial(in_parts, unit, hand), context)
         if unit.last:
-            harvest.add(hand)
+            harvest.add(_all_counted(unit, hand, again if unit.part == AGAIN else test))
             hand = {}
         harvest.safe_point(step + 1, hand)
     return harvest.whole()
@@ -149,10 +176,42 @@ def _units(part: int, images: Images, share: Share, each: Sequence[Try | None]) 
     ]
 
 
+def _all_counted(unit: Unit, hand: Flags, images: Images) -> Flags:
+    """The flags of a block that is done, with what was found nearer than it had to be; see `core.judging.within`."""
+    if unit.one is None:
+        return hand
+    bare = {name.removeprefix(unit.under): held for name, held in hand.items()}
+    return {unit.under + name: held for name, held in within(bare, images.labels[unit.block]).items()}
+
+
+def _probe(spec: EvaluateSpec, judge: Judge, x: Tensor, y: Tensor, place: Place) -> Flags:
+    """What is still right at any distance, and of each norm after a longer attack at the largest epsilon.
+
+    Any distance is the half of the longest way within the box, in l2: room enough for any other image.
+    """
+    longer = {"longer": APGDAttack("ratio", PROBE_STEPS)}
+    anywhere = Threat(norm="l2", epsilons=(0.5 * x[0].numel() ** 0.5,))
+    threats = {"any": anywhere} | {t.norm: Threat(norm=t.norm, epsilons=(max(t.epsilons),)) for t in spec.threats}
+    return {name: list(judge.attacked(x, y, threat, longer, place).values())[-1] for name, threat in threats.items()}
+
+
+def _examples(kept: Flags, figures: Mapping[str, Any], scratch: Path) -> Iterator[Output]:
+    """What every accuracy can be counted again from, and the program that does it."""
+    claimed = {key: figures[key] for key in ("standard", "shifted", "noise", "corruptions", "robust")}
+    path = scratch / "examples.safetensors"
+    write_tensors(path, kept, {"format": "examples", "version": 1, "claimed": claimed})
+    yield Output(path.name, path, "data", "application/octet-stream")
+    program = scratch / "verify.py"
+    program.write_bytes((Path(__file__).parent / "verify.py").read_bytes())
+    yield Output(program.name, program, "data", "text/x-python")
+
+
 def _in_order(flags: Flags, order: Tensor) -> Flags:
     """Those of the test images in the order of the dataset."""
     place = order.argsort()
-    return {name: held if name.startswith(("again/", "reading/")) else held[place] for name, held in flags.items()}
+    return {
+        name: held if name.startswith(("again/", "reading/", "probe/")) else held[place] for name, held in flags.items()
+    }
 
 
 def _too_weak(reattacked: Mapping[str, Mapping[str, Any]] | None) -> list[str]:
@@ -178,6 +237,11 @@ def _figures(spec: EvaluateSpec, flags: Flags, attacks: Sequence[str]) -> dict[s
         },
         "by_attack": by_attack,
         "reattack": _reattacked(spec, flags, attacks[-1]) if "again/index" in flags else None,
+        "probe": _probed(spec, flags, attacks[-1]) if spec.threats else None,
+        "corruptions": {
+            name: {str(severity): _fraction(flags[f"corruptions/{name}/{severity}"]) for severity in spec.severities}
+            for name in spec.corruptions
+        },
         "noise": {f"{sigma:g}": _fraction(flags[f"noise/{sigma:g}"]) for sigma in spec.noise},
         "shifted": _fraction(flags["shifted"]),
         "confusion": _confusion(flags["label"], flags["read"]) if "read" in flags else None,
@@ -206,6 +270,18 @@ def _confusion(labels: Tensor, read: Tensor) -> list[list[int]]:
     """Images by true class, then by the class that the model read."""
     classes = int(torch.maximum(labels, read).max()) + 1
     return torch.bincount(labels * classes + read, minlength=classes**2).reshape(classes, classes).tolist()
+
+
+def _probed(spec: EvaluateSpec, flags: Flags, attack: str) -> dict[str, Any]:
+    """What the probe left: see `_probe`. `longer` counts what it broke of the images that all attacks had left."""
+    index = flags["probe/index"]
+    longer = {}
+    for threat in spec.threats:
+        epsilon = f"{max(threat.epsilons):g}"
+        left = flags[f"robust/{threat.norm}/{epsilon}/{attack}"][index]
+        broken = left & ~flags[f"probe/{threat.norm}"]
+        longer[threat.norm] = {"epsilon": epsilon, "left": int(left.sum()), "broken": int(broken.sum())}
+    return {"images": len(index), "any_distance": _fraction(flags["probe/any"]), "longer": longer}
 
 
 def _reading(dataset: str, stored: Tensor, original: Tensor, changed: Tensor) -> dict[str, Any]:

@@ -13,19 +13,22 @@ from torch import Tensor
 
 from core.attack import Attack
 from core.cards import ATTACKS
+from core.corruptions import corrupted
 from core.ensembles import members
 from core.frozen import FrozenModel
 from core.images import Images
-from core.losses import cross_entropy
+from core.losses import cross_entropy, margin
 from core.models import Classifier
 from core.pgd import gradient
 from core.registry import parse_options
 from core.seeding import generator
-from core.threat import NORMS, Ball
+from core.threat import NORMS, TOLERANCE, Ball
 from sieve.specs import AttackRef, Norm, Threat
 
+KEPT = "kept/"
+"""What the names begin with of what is no flag: images, logits, lengths, [b, ...]."""
 Flags = dict[str, Tensor]
-"""By name, bool [b]; `label` and `read` int64."""
+"""By name, bool [b]; `label` and `read` int64; and what is kept."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,19 @@ class Judge:
     seed: int
 
     @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        """[b, classes]."""
+        return self.model(x)  # type: ignore[no-any-return]
+
     def read(self, x: Tensor) -> Tensor:
         """The classes that the model sees, int64 [b]."""
-        return self.model(x).argmax(1)  # type: ignore[no-any-return]
+        return self.logits(x).argmax(1)
 
     def clean(self, x: Tensor, y: Tensor) -> Flags:
         """`label`, and `read`: the class that the model sees, both int64. `standard`: right. `shifted`: reads
         (y + 1) mod C. `zero_gradient`: the cross-entropy's gradient is 0."""
-        read = self.read(x)
+        logits = self.logits(x)
+        read = logits.argmax(1)
         slope = gradient(lambda z: cross_entropy(self.view.logits(z), y), x)
         return {
             "label": y,
@@ -81,6 +89,7 @@ class Judge:
             "standard": read == y,
             "shifted": read == (y + 1) % self.model.head.out_features,
             "zero_gradient": (slope == 0).flatten(1).all(1),
+            KEPT + "logits/clean": logits,
         }
 
     def noisy(self, x: Tensor, y: Tensor, sigmas: Sequence[float], place: Place) -> Flags:
@@ -89,32 +98,62 @@ class Judge:
         for level, sigma in enumerate(sigmas):
             draws = generator(self.seed, "noise", *place, level, device=x.device)
             noise = torch.empty_like(x).normal_(generator=draws)
-            flags[f"noise/{sigma:g}"] = self.read((x + sigma * noise).clamp_(0, 1)) == y
+            logits = self.logits((x + sigma * noise).clamp_(0, 1))
+            flags[f"noise/{sigma:g}"] = logits.argmax(1) == y
+            flags[KEPT + f"logits/noise/{sigma:g}"] = logits
+        return flags
+
+    def damaged(self, x: Tensor, y: Tensor, names: Sequence[str], severities: Sequence[int], place: Place) -> Flags:
+        """`corruptions/<name>/<severity>`: right after one draw of that; see `core.corruptions`."""
+        flags = {}
+        for name in names:
+            for severity in severities:
+                draws = generator(self.seed, f"{name} corruption", *place, severity, device=x.device)
+                logits = self.logits(corrupted(name, severity, x, draws))
+                flags[f"corruptions/{name}/{severity}"] = logits.argmax(1) == y
+                flags[KEPT + f"logits/corruptions/{name}/{severity}"] = logits
         return flags
 
     def attacked(self, x: Tensor, y: Tensor, threat: Threat, attacks: Mapping[str, Attack], place: Place) -> Flags:
         """`robust/<norm>/<epsilon>/<attack>`: still right after every try of this attack and of all before it."""
-        flags: Flags = {}
+        hand: Flags = {}
         for one in tries(threat, attacks):
-            flags[one.name] = self.tried(x, y, one, flags.get(one.after or ""), place)
-        return flags
+            hand |= self.tried(x, y, one, hand, place)
+        return {name: held for name, held in within(hand, y).items() if not name.startswith(KEPT)}
 
-    def tried(self, x: Tensor, y: Tensor, one: Try, whole: Tensor | None, place: Place) -> Tensor:
-        """Which images are still right after this try and all before it, bool [b].
+    def tried(self, x: Tensor, y: Tensor, one: Try, hand: Flags, place: Place) -> Flags:
+        """What is left after this try and all before it.
 
         An image is attacked until it is misread. It stays broken for the tries that follow, and at every larger
         epsilon, whose ball contains what broke it; a misread image is broken from the start.
 
         Args:
-            whole: what the try before left, bool [b]; None where this is the first.
+            hand: what the tries before left, by name.
+
+        Returns:
+            The try's flags, bool [b], which images are still right; and of each image what is kept within this norm,
+            with its logits and its length: what broke it, else the image that came nearest to that.
         """
-        left = (self.read(x) == y if whole is None else whole).nonzero().squeeze(1)
+        names = [KEPT + name for name in (f"x_adv/{one.norm}", f"logits/{one.norm}", f"norm/{one.norm}")]
+        if one.after is None:
+            logits = self.logits(x)
+            whole = logits.argmax(1) == y
+            kept, length = x.clone(), torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        else:
+            whole = hand[one.after]
+            kept, logits, length = (hand[name].clone() for name in names)
+        left = whole.nonzero().squeeze(1)
         if len(left):
             ball = Ball(NORMS[one.norm], x[left], one.epsilon)
             draws = generator(self.seed, f"{one.norm} attack", *place, *one.indices, device=x.device)
-            z = one.attack.perturb(self.view, y[left], ball, one.indices[-1], draws)
-            left = left[self.read(z) == y[left]]
-        return torch.zeros(len(x), dtype=torch.bool, device=x.device).index_fill_(0, left, True)
+            z = ball.settled(one.attack.perturb(self.view, y[left], ball, one.indices[-1], draws))
+            found = self.logits(z)
+            nearer = margin(found, y[left]) > margin(logits[left], y[left])
+            kept[left[nearer]], logits[left[nearer]] = z[nearer], found[nearer]
+            length[left[nearer]] = ball.among(nearer).length(z[nearer])
+            left = left[found.argmax(1) == y[left]]
+        still = torch.zeros(len(x), dtype=torch.bool, device=x.device).index_fill_(0, left, True)
+        return {one.name: still, **dict(zip(names, (kept, logits, length), strict=True))}
 
     def reading(self, images: Images, block: slice) -> Flags:
         """`stored`: reads the stored label. `original`: reads the original one. `changed`: they are not the same."""
@@ -122,6 +161,23 @@ class Judge:
         original = images.columns.get("original_label", images.labels)[block]
         read = self.read(images.batch(block))
         return {"stored": read == labels, "original": read == original, "changed": labels != original}
+
+
+def within(hand: Flags, y: Tensor) -> Flags:
+    """The flags of a block, each with what an attack at a larger epsilon found nearer than it had to.
+
+    So a flag says whether any image that was found within epsilon breaks it, whatever the attack searched.
+    """
+    found = dict(hand)
+    names = [name for name in hand if name.startswith("robust/")]
+    last = {name.rpartition("/")[0]: name for name in names}  # of the attacks within one epsilon
+    for name in names:
+        ball = name.rpartition("/")[0]
+        _, norm, epsilon = ball.split("/")
+        broken = hand[KEPT + f"logits/{norm}"].argmax(1) != y
+        near = hand[KEPT + f"norm/{norm}"] <= float(epsilon) * (1 + TOLERANCE)
+        found[name] = hand[name] & ~(hand[last[ball]] & broken & near)
+    return found
 
 
 def build_attacks(refs: Sequence[AttackRef]) -> dict[str, Attack]:

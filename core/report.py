@@ -131,6 +131,7 @@ def _tables(numbers: Mapping[str, Any]) -> dict[str, Any]:
         "constructions": tables.construction_tables(numbers),
         "readings": tables.readings_table(numbers["readings"]),
         "other": tables.other_table(numbers),
+        "corruptions": tables.corruptions_table(numbers),
         "attacks": tables.attacks_table(numbers),
         "reattack": tables.reattack_table(numbers),
         "choices": tables.choices_table(numbers),

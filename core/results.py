@@ -141,6 +141,17 @@ def _row(row: str, study: StudySpec, parts: Parts, figures: Mapping[str, Figures
         "shifted": percent(mean_over([one["shifted"] for one in found])),
         "noise": percent(mean_over([one["noise"] for one in found])),
         "by_attack": percent(mean_over([one["by_attack"] for one in found])),
+        "by_attack_interval": {
+            norm: {
+                epsilon: {
+                    attack: _interval(estimate([one["by_attack"][norm][epsilon][attack] for one in found], images))
+                    for attack in left
+                }
+                for epsilon, left in held.items()
+            }
+            for norm, held in found[0]["by_attack"].items()
+        },
+        "corruptions": percent(mean_over([one.get("corruptions", {}) for one in found])),  # older versions had none
         "reattack": _reattack(found),
         "zero_gradients": [one["zero_gradients"] for one in found],
         "per_seed": [

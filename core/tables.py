@@ -170,7 +170,7 @@ def other_table(numbers: Numbers) -> Table:
 
 
 def attacks_table(numbers: Numbers) -> Table:
-    """What each attack alone leaves, and the worst case over all of them."""
+    """What each attack, made after those before it, leaves with its interval, and the worst case over all of them."""
     by_norm: Numbers = numbers["rows"][0]["by_attack"]
     attacks = list(dict.fromkeys(name for held in by_norm.values() for found in held.values() for name in found))
     return Table(
@@ -180,13 +180,38 @@ def attacks_table(numbers: Numbers) -> Table:
             (
                 row["name"],
                 f"{norm} {epsilon}",
-                *(number(found.get(name)) for name in attacks),
-                number(row["robust_by_norm"][norm][epsilon]),
+                *(_left(row, norm, epsilon, name) for name in attacks),
+                f"{number(row['robust_by_norm'][norm][epsilon])} "
+                f"({between(row['interval']['robust_by_norm'][norm][epsilon])})",
             )
             for row in numbers["rows"]
             for norm, held in row["by_attack"].items()
-            for epsilon, found in held.items()
+            for epsilon in held
         ),
+        note="Attacks are made in this order, each on what those before it left. In brackets 95 % intervals.",
+    )
+
+
+def _left(row: Numbers, norm: str, epsilon: str, attack: str) -> str:
+    found, interval = row["by_attack"][norm][epsilon], row["by_attack_interval"][norm][epsilon]
+    return f"{number(found[attack])} ({between(interval[attack])})" if attack in found else number(None)
+
+
+def corruptions_table(numbers: Numbers) -> Table | None:
+    """Accuracy under each common corruption; None where none was looked at."""
+    rows = [row for row in numbers["rows"] if row["corruptions"]]
+    if not rows:
+        return None
+    first = rows[0]["corruptions"]
+
+    def means(row: Numbers) -> list[float]:
+        return [sum(held.values()) / len(held) for held in row["corruptions"].values()]
+
+    return Table(
+        title="Under common corruptions, %",
+        columns=("trained on", *(name.replace("_", " ") for name in first), "mean"),
+        rows=tuple((row["name"], *map(number, means(row)), number(sum(means(row)) / len(means(row)))) for row in rows),
+        note=f"Means over severities {', '.join(next(iter(first.values())))} of 5, which are this project's own.",
     )
 
 

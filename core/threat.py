@@ -20,6 +20,8 @@ from torch.linalg import vector_norm
 from core import l1
 from sieve.specs import Norm as NormName
 
+TOLERANCE = 1e-6
+"""By this share of epsilon a length may exceed it: that of float64 on fp32 pixels."""
 _IMAGE = (1, 2, 3)
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -134,14 +136,18 @@ class Ball:
         z = z.to(torch.float32).nan_to_num(0.0).clamp(0, 1)
         for halving in range(40):
             delta = z.double() - self.center.double()
-            length = self.norm.length(delta)
-            outside = length > self.epsilon * (1 + 1e-6)
+            length = self.length(z)
+            outside = length > self.epsilon * (1 + TOLERANCE)
             if not outside.any():
                 break
             shorter = (self.epsilon / length * (1 - 2**halving * 1e-7)).clamp(0, 1).reshape(-1, 1, 1, 1)
             moved = (self.center.double() + delta * shorter).float().clamp_(0, 1)
             z = torch.where(outside.reshape(-1, 1, 1, 1), moved, z)
         return z
+
+    def length(self, z: Tensor) -> Tensor:
+        """How far images lie from the centres, float64 [n]."""
+        return self.norm.length(z.double() - self.center.double())
 
     def among(self, rows: Tensor) -> Ball:
         """That of some of the images: a mask or indices."""

@@ -170,12 +170,13 @@ def of_evaluation(spec: EvaluateSpec, catalogue: Catalogue) -> Work:
         gradients += tries * each
         reads += tries
     radii = sum(len(threat.epsilons) for threat in spec.threats)
+    unattacked = len(spec.noise) + len(spec.corruptions) * len(spec.severities)
     share = STILL_SEARCHED[model.attacked]
     passes = []
     for size, times in _blocks(images):
         left = max(1, round(share * size))
         passes += [
-            Passes(kind="read", images=size, times=times * (1 + len(spec.threats) + len(spec.noise))),
+            Passes(kind="read", images=size, times=times * (1 + len(spec.threats) + unattacked)),
             Passes(kind="search", images=size, times=times),  # are there gradients?
             Passes(kind="search", images=left, times=times * radii * gradients),
             Passes(kind="read", images=left, times=times * radii * reads),
@@ -190,6 +191,7 @@ def of_evaluation(spec: EvaluateSpec, catalogue: Catalogue) -> Work:
         passes += [
             Passes(kind="read", images=size, times=times) for size, times in _blocks(_known(reading.train_images))
         ]
+    each_image = _image_bytes(dataset) + len(spec.threats) * 4 * math.prod(dataset.shape)  # as it was, and attacked
     held = sum(_known(reading.train_images) * _image_bytes(reading) for reading in readings)
     return Work(
         group="evaluate" + (" a model trained on attacked images" if model.attacked else ""),
@@ -197,7 +199,7 @@ def of_evaluation(spec: EvaluateSpec, catalogue: Catalogue) -> Work:
         passes=tuple(passes),
         images_bytes=(images + _known(dataset.train_images)) * _image_bytes(dataset) + held,
         unsure=3.0,
-        files_bytes=images * (4 + len(spec.noise) + radii * len(spec.attacks)),
+        files_bytes=images * (each_image + 4 + len(spec.noise) + radii * len(spec.attacks)),
     )
 
 

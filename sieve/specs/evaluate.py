@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from sieve.specs.attack import Threat
 from sieve.specs.base import AttackRef, DatasetRef, ModelRef, Precision, Seed, Spec
+
+Corruption = Literal[
+    "gaussian_noise", "shot_noise", "impulse_noise", "blur", "pixelate", "contrast", "brightness", "fog"
+]
+CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 
 _PGD_TWICE = tuple(
     AttackRef(name="pgd", options={"loss": loss, "steps": 50, "restarts": 5, "relative_step": 0.1})
@@ -21,9 +26,14 @@ class EvaluationRecipe(Spec):
     threats: tuple[Threat, ...] = Field(default=(Threat(norm="l2", epsilons=(0.25, 0.5)),), max_length=8)
     """Norms and radii to attack within."""
     attacks: tuple[AttackRef, ...] = Field(default=_PGD_TWICE, min_length=1, max_length=16)
-    """What to attack with; an image counts as robust only where every attack fails."""
+    """What to attack with; an image counts as robust only where every attack fails. `strong` is the ensemble at the
+    strength of AutoAttack."""
     noise: tuple[Annotated[float, Field(gt=0, le=10)], ...] = Field(default=(0.05, 0.1), max_length=16)
     """Standard deviations of Gaussian noise, in pixel values, to read the accuracy under."""
+    corruptions: tuple[Corruption, ...] = Field(default=CORRUPTIONS, max_length=8)
+    """Common corruptions to read the accuracy under, after Hendrycks and Dietterich (2019)."""
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(default=(1, 3, 5), max_length=5)
+    """How severe: from 1 to 5."""
 
     @model_validator(mode="after")
     def _one_threat_a_norm(self) -> EvaluationRecipe:

@@ -59,11 +59,11 @@ def test_the_worst_try_of_each_image_counts_and_not_the_last(model: Classifier, 
     x, y = digits.test.batch(right), digits.test.labels[right]
     zero, one = (x[y == digit][0] for digit in (0, 1))
     judge = Judge(model, FrozenModel(model, "exact"), seed=0)
-    threat = Threat(epsilons=(1.0,))
+    threat = Threat(epsilons=(100.0,))
     flags = judge.attacked(x, y, threat, {"zeros": Once(zero), "ones": Once(one)}, (0,))
     # Showing a zero breaks all but the zeros, showing a one breaks the zeros, too.
-    assert torch.equal(flags["robust/l2/1/zeros"], y == 0)
-    assert not flags["robust/l2/1/ones"].any()
+    assert torch.equal(flags["robust/l2/100/zeros"], y == 0)
+    assert not flags["robust/l2/100/ones"].any()
 
 
 def test_more_tries_and_larger_balls_break_more(model_path: Path, tmp_path: Path) -> None:
@@ -97,6 +97,8 @@ def test_figures_are_means_over_flags(model_path: Path, digits: Splits, tmp_path
     assert 0 < figures["robust"]["l2"]["0.5"] < figures["standard"]
     assert figures["zero_gradients"] == 0
     assert figures["readings"] == []
+    probe = {name: flags.pop(name) for name in list(flags) if name.startswith("probe/")}
+    assert all(len(flag) == 64 for flag in probe.values())
     assert all(len(flag) == 360 and flag.dtype == torch.bool for flag in flags.values())
 
 

@@ -87,6 +87,7 @@ def evaluated(study: StudySpec, row: str, seed: int, readings: list[str]) -> dic
         },
         "reattack": reattacked(robust) if study.precision == "fast" else None,
         "cautions": [],
+        "corruptions": {"blur": {"1": standard, "3": 0.5 * standard}, "fog": {"1": standard, "3": standard}},
         "noise": {"0.05": standard, "0.1": 0.9 * standard},
         "shifted": 0.506 if row == "D_det" else 0.05,
         "zero_gradients": 0,

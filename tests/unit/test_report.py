@@ -150,6 +150,12 @@ def test_markdown_says_what_is_published_and_how_surely(files: dict[str, bytes])
     assert "steps 50, restarts 5" in text
 
 
+def test_every_attack_has_its_interval_and_every_corruption_its_mean(files: dict[str, bytes]) -> None:
+    text = files["report.md"].decode()
+    assert "| D | 73.9 | 98.6 | 86.3 |" in text
+    assert "| D_R | l2 0.5 | 40.8 (35.8 – 45.9) | 41.8 (36.8 – 47.0) | 40.8 (35.8 – 45.9) |" in text
+
+
 def test_markdown_tables_are_whole(files: dict[str, bytes]) -> None:
     width = None
     for line in files["report.md"].decode().splitlines():
