@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.architectures.convnet import ENTRY as CONVNET
-from core.architectures.convnet import ConvnetOptions
+from core.architectures.convnet import ConvNetOptions
 from core.cards import ArchitectureEntry, Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def build(options: ConvnetOptions, shape: Shape) -> nn.Module:
+def build(options: ConvNetOptions, shape: Shape) -> nn.Module:
     from torch import Tensor, nn, round
 
     class Rounded(nn.Module):
@@ -26,5 +26,5 @@ def build(options: ConvnetOptions, shape: Shape) -> nn.Module:
 
 
 ENTRY = ArchitectureEntry(
-    name="rounded", summary="convnet on rounded input", options=ConvnetOptions, check=CONVNET.check, build=build
+    name="rounded", summary="convnet on rounded input", options=ConvNetOptions, check=CONVNET.check, build=build
 )
