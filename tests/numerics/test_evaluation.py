@@ -99,7 +99,8 @@ def test_figures_are_means_over_flags(model_path: Path, digits: Splits, tmp_path
     assert figures["readings"] == []
     probe = {name: flags.pop(name) for name in list(flags) if name.startswith("probe/")}
     assert all(len(flag) == 64 for flag in probe.values())
-    assert all(len(flag) == 360 and flag.dtype == torch.bool for flag in flags.values())
+    kinds = {name: torch.int64 if name in {"label", "read"} else torch.bool for name in flags}
+    assert all(len(flag) == 360 and flag.dtype == kinds[name] for name, flag in flags.items())
 
 
 def test_logits_times_ten_thousand_change_nothing(model_path: Path, tmp_path: Path) -> None:
