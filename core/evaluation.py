@@ -96,7 +96,7 @@ def evaluate(spec: EvaluateSpec, inputs: Inputs, context: Context, *, planned: i
     write_tensors(path, flags, {"format": "evaluation", "version": 1})
     figures = _figures(spec, flags, list(build_attacks(spec.attacks)))
     black_box = [ATTACKS.get(ref.name).black_box for ref in members(spec.attacks)]
-    said = [*_too_weak(figures["reattack"]), *cautions(figures, black_box), *found.at_once.cautions()]
+    said = [*_too_weak(figures["reattack"]), *found.at_once.cautions(), *cautions(figures, black_box)]
     figures |= {"at_once": found.at_once.figures(), "cautions": said, "seconds": found.seconds}
     outputs = (Output(path.name, path, "data", "application/octet-stream"), *_examples(kept, figures, context.scratch))
     return Result(figures, outputs)

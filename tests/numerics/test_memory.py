@@ -97,7 +97,7 @@ def test_halved_it_gives_the_bits_of_a_job_that_was_planned_so(name: str, tmp_pa
     ran_out = [line for line in context.logged if "memory" in line]
     assert ran_out == [f"memory ran out: going on with {images} images at once" for images in (128, 64)]
     assert planned.figures["at_once"] == {"planned": 64, "used": 64}
-    assert planned.figures["cautions"] == []
+    assert not [said for said in planned.figures["cautions"] if "Memory" in said]
 
 
 @pytest.mark.parametrize("name", ["D_R", "evaluation"])

@@ -82,7 +82,7 @@ def test_of_few_images_all_are_attacked_again_as_an_exact_evaluation_does(model_
         assert found["weaker_by"] == pytest.approx(found["fast"] - found["exact"])
         assert abs(found["weaker_by"]) < 0.01
     assert exact["reattack"] is None
-    assert exact["cautions"] == []
+    assert not [said for said in exact["cautions"] if "fast" in said]
     assert not any(name.startswith("again") for name in plain)
 
 
@@ -118,7 +118,7 @@ def test_a_weak_fast_attack_is_named_with_its_number(
     assert found["weaker_by"] > 0.3
     assert found["broken_by_exact_alone"] == round(360 * found["weaker_by"])
     assert found["broken_by_fast_alone"] == 0
-    small, large = figures["cautions"]
+    small, large, *_ = figures["cautions"]
     assert small.startswith("Within l2 0.25 the fast attack was weaker")
     assert f"by {100 * found['weaker_by']:.1f} points on 360 images" in large
 
