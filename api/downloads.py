@@ -14,7 +14,9 @@ from starlette.types import Receive, Scope, Send
 from api.problems import Problem, respond
 from store.blobs import BlobStore, DiskBlobs
 
-_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BYTES = {"application/octet-stream": _BINARY, "*/*": _BINARY}
+"""A file's own type, whichever it is; the first is what generated clients understand."""
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file", "content": _BYTES},
     206: {"description": "The part that `Range` asks for", "content": _BYTES},
