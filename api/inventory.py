@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from api import schemas
+from api import lineage_schemas, schemas
 from core.cards import DatasetEntry
 from store import catalogue, lineage, tables
 from store.jobs import surroundings
@@ -72,10 +72,10 @@ def _architecture(row: tables.Model, specs: Mapping[str, tables.Json]) -> str:
     return str(told.get("name", ""))
 
 
-def lineage_of(session: Session, viewer: tables.User, row: tables.Dataset | tables.Model) -> schemas.Lineage:
+def lineage_of(session: Session, viewer: tables.User, row: tables.Dataset | tables.Model) -> lineage_schemas.Lineage:
     """Where a dataset or model comes from."""
-    nodes = [schemas.LineageNode(**vars(node)) for node in lineage.lineage(session, viewer, row)]
-    return schemas.Lineage(id=nodes[0].id, nodes=nodes)
+    nodes = [lineage_schemas.LineageNode(**vars(node)) for node in lineage.lineage(session, viewer, row)]
+    return lineage_schemas.Lineage(id=nodes[0].id, nodes=nodes)
 
 
 def provenance(session: Session, job_id: str | None) -> schemas.Provenance | None:

@@ -238,41 +238,6 @@ class Provenance(Schema):
     """What it ran on."""
 
 
-class LineageNode(Schema):
-    """A dataset or model, or something else that one was made of."""
-
-    id: str
-    what: Literal["dataset", "model", "upload", "folder", "built-in", "job"]
-    name: str | None
-    """Of its job, or of the file that was sent; for people."""
-    sha256: str | None
-    """Of its file; of a folder or a built-in dataset, of its pixels and labels as they were read."""
-    job: str | None
-    """The job that made it."""
-    kind: str | None
-    """Of that job."""
-    spec: dict[str, Any] | None
-    """Null where the job is somebody else's, or gone."""
-    seed: int | None
-    software: dict[str, str]
-    """Versions that the job ran with; `code` is a hash of the service's own source."""
-    hardware: dict[str, Any]
-    """What it ran on."""
-    made_at: datetime | None
-    inputs: dict[str, str]
-    """Ids of the nodes that it was made of, by the name that the spec gives them."""
-    there: bool
-    """False of what was deleted, or is somebody else's."""
-
-
-class Lineage(Schema):
-    """Where a dataset or model comes from, back to what no job made."""
-
-    id: str
-    nodes: list[LineageNode]
-    """Itself first, then each after what it went into."""
-
-
 class MadeDataset(Dataset):
     """A dataset, with its provenance."""
 
@@ -395,100 +360,12 @@ class Worker(Schema):
     seen_at: datetime
 
 
-class User(Schema):
-    """Somebody who submits jobs."""
-
-    id: str
-    name: str
-    role: Literal["admin", "member"]
-    created_at: datetime
-
-
-class NewUser(User):
-    """A user, with a first key."""
-
-    key: str
-    """Shown this once."""
-
-
-class Key(Schema):
-    """An API key, without its secret."""
-
-    id: str
-    name: str
-    prefix: str
-    """What it begins with, after `sieve_`."""
-    scopes: list[Literal["read", "submit", "admin"]]
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-class NewKey(Schema):
-    """A key that was just made."""
-
-    key: str
-    """Shown this once."""
-
-
-class MadeKey(Key):
-    """A key that was just made, with its secret."""
-
-    key: str
-    """Shown this once."""
-
-
-class Me(User):
-    """Who asks, and with which key."""
-
-    key: Key
-
-
 class Link(Schema):
     """A download that needs no key, for a while."""
 
     url: str
     """Of this one file. Whoever has it can download until it expires, or until the key that it was made with ends."""
     expires_at: datetime
-
-
-class Webhook(Schema):
-    """An address that is told of your jobs."""
-
-    id: str
-    url: str
-    events: list[str]
-    description: str
-    created_at: datetime
-    failing_since: datetime | None
-    """When the first of an unbroken row of failures was; null where the last delivery arrived."""
-    disabled_at: datetime | None
-    """Nothing is sent since then."""
-    disabled_why: str | None
-
-
-class NewWebhook(Webhook):
-    """A webhook that was just made, with its secret."""
-
-    secret: str
-    """What deliveries are signed with (https://www.standardwebhooks.com). Shown this once."""
-
-
-class Delivery(Schema):
-    """Something that a webhook is told, or was."""
-
-    id: str
-    """Also the header `webhook-id`: the same however often it is sent."""
-    type: str
-    created_at: datetime
-    attempts: int
-    next_at: datetime | None
-    """When it is tried next; null once it has arrived or was given up."""
-    delivered_at: datetime | None
-    status: int | None
-    """Of the last answer."""
-    error: str | None
-    """Why the last attempt failed."""
 
 
 class Status(Schema):

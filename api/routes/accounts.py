@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import schemas
+from api import account_schemas, schemas
 from api.auth import Holder, KeyOfViewer, Session, Viewer, admins_only
 from api.submission import Text
 from store import accounts, tables
@@ -43,26 +43,26 @@ class Person(BaseModel):
 
 
 @router.get("/me")
-def show_me(viewer: Viewer, key: KeyOfViewer) -> schemas.Me:
+def show_me(viewer: Viewer, key: KeyOfViewer) -> account_schemas.Me:
     """Whose key this is, and what it may be used for."""
-    return schemas.Me(**_user(viewer).model_dump(), key=_key(key))
+    return account_schemas.Me(**_user(viewer).model_dump(), key=_key(key))
 
 
 @router.get("/keys")
-def list_keys(session: Session, viewer: Viewer) -> schemas.Page[schemas.Key]:
+def list_keys(session: Session, viewer: Viewer) -> schemas.Page[account_schemas.Key]:
     """Your keys, newest first."""
     return schemas.Page(data=[_key(row) for row in accounts.keys(session, viewer)])
 
 
 @router.post("/keys", status_code=201)
-def create_key(body: NewKeyRequest, session: Session, viewer: Holder) -> schemas.MadeKey:
+def create_key(body: NewKeyRequest, session: Session, viewer: Holder) -> account_schemas.MadeKey:
     """A new key of yours. It is shown this once."""
     expires_at = None
     if body.expires_in_days is not None:
         expires_at = surroundings.now(session) + timedelta(days=body.expires_in_days)
     row, key = accounts.new_key(session, viewer, body.name, scopes=body.scopes, expires_at=expires_at)
     session.refresh(row)
-    return schemas.MadeKey(**_key(row).model_dump(), key=key)
+    return account_schemas.MadeKey(**_key(row).model_dump(), key=key)
 
 
 @router.delete("/keys/{key_id}", status_code=204)
@@ -72,30 +72,30 @@ def revoke_key(key_id: str, session: Session, viewer: Holder) -> None:
 
 
 @router.get("/users", dependencies=[admins_only])
-def list_users(session: Session) -> schemas.Page[schemas.User]:
+def list_users(session: Session) -> schemas.Page[account_schemas.User]:
     """Everybody."""
     return schemas.Page(data=[_user(row) for row in accounts.users(session)])
 
 
 @router.post("/users", status_code=201, dependencies=[admins_only])
-def create_user(body: Person, session: Session) -> schemas.NewUser:
+def create_user(body: Person, session: Session) -> account_schemas.NewUser:
     """A new user, with a first key. It is shown this once."""
     row = accounts.create_user(session, body.name, body.role)
     key = accounts.create_key(session, row, "first")
     session.refresh(row)
-    return schemas.NewUser(**_user(row).model_dump(), key=key)
+    return account_schemas.NewUser(**_user(row).model_dump(), key=key)
 
 
-def _user(row: tables.User) -> schemas.User:
+def _user(row: tables.User) -> account_schemas.User:
     """Somebody who submits jobs."""
-    return schemas.User(
+    return account_schemas.User(
         id=row.id, name=row.name, role="admin" if row.role == "admin" else "member", created_at=row.created_at
     )
 
 
-def _key(row: tables.ApiKey) -> schemas.Key:
+def _key(row: tables.ApiKey) -> account_schemas.Key:
     """An API key, without its secret."""
-    return schemas.Key(
+    return account_schemas.Key(
         id=row.id,
         name=row.name,
         prefix=row.prefix,

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import inventory, paging, schemas
+from api import inventory, lineage_schemas, paging, schemas
 from api.auth import Admin, BlobsOf, Session, Viewer
 from api.downloads import ANSWERS, Download
 from api.links import Downloader
@@ -72,7 +72,7 @@ def show_dataset(dataset_id: str, session: Session, viewer: Viewer) -> schemas.M
 
 
 @router.get("/{dataset_id}/lineage")
-def show_lineage(dataset_id: str, session: Session, viewer: Viewer) -> schemas.Lineage:
+def show_lineage(dataset_id: str, session: Session, viewer: Viewer) -> lineage_schemas.Lineage:
     """Where a dataset comes from: jobs, specs, seeds, hashes and versions, back to what no job made."""
     return inventory.lineage_of(session, viewer, catalogue.get_dataset(session, viewer, dataset_id))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import lab_schemas, schemas
+from api import account_schemas, lab_schemas, schemas
 from api.auth import Session, Viewer, admins_only, signed_in
 from api.problems import Problem
 from api.routes.jobs import rings
@@ -96,12 +96,12 @@ def change_limits(name: str, body: NewLimits, session: Session) -> lab_schemas.S
 
 
 @router.post("/users/{name}/reset-keys", status_code=201, dependencies=[admins_only])
-def reset_keys(name: str, session: Session) -> schemas.NewKey:
+def reset_keys(name: str, session: Session) -> account_schemas.NewKey:
     """Make all keys of a user worthless and give a new one, which is shown this once. For admins."""
     user = accounts.find_user(session, name)
     if user is None:
         raise NotFound("user", name)
-    return schemas.NewKey(key=accounts.reset_keys(session, user, "reset"))
+    return account_schemas.NewKey(key=accounts.reset_keys(session, user, "reset"))
 
 
 @router.get("/policy", dependencies=[signed_in])

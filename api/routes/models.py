@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api import inventory, paging, schemas
+from api import inventory, lineage_schemas, paging, schemas
 from api.auth import BlobsOf, Session, Viewer
 from api.downloads import ANSWERS, Download
 from api.links import Downloader
@@ -35,7 +35,7 @@ def show_model(model_id: str, session: Session, viewer: Viewer) -> schemas.MadeM
 
 
 @router.get("/{model_id}/lineage")
-def show_model_lineage(model_id: str, session: Session, viewer: Viewer) -> schemas.Lineage:
+def show_model_lineage(model_id: str, session: Session, viewer: Viewer) -> lineage_schemas.Lineage:
     """Where a model comes from: jobs, specs, seeds, hashes and versions, back to what no job made."""
     return inventory.lineage_of(session, viewer, catalogue.get_model(session, viewer, model_id))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import outside, paging, schemas
+from api import account_schemas, outside, paging, schemas
 from api.auth import Holder, Session, SettingsOf, Viewer
 from api.pointers import FieldError
 from api.problems import invalid
@@ -47,7 +47,7 @@ class WebhookChanges(BaseModel):
 
 
 @router.get("")
-def list_webhooks(session: Session, viewer: Viewer) -> schemas.Page[schemas.Webhook]:
+def list_webhooks(session: Session, viewer: Viewer) -> schemas.Page[account_schemas.Webhook]:
     """Your webhooks, newest first."""
     return schemas.Page(data=[_shown(hook) for hook in webhooks.of_owner(session, viewer)])
 
@@ -55,17 +55,17 @@ def list_webhooks(session: Session, viewer: Viewer) -> schemas.Page[schemas.Webh
 @router.post("", status_code=201)
 def create_webhook(
     body: NewWebhookRequest, session: Session, viewer: Holder, settings: SettingsOf, response: Response
-) -> schemas.NewWebhook:
+) -> account_schemas.NewWebhook:
     """A new webhook. Its secret is shown this once. `ping` it to see whether deliveries arrive."""
     _check(settings, body.url)
     hook = webhooks.create(session, viewer, url=body.url, events=body.events, description=body.description)
     session.refresh(hook)
     response.headers["Location"] = f"/v1/webhooks/{hook.id}"
-    return schemas.NewWebhook(**_shown(hook).model_dump(), secret=webhooks.secret(settings, hook))
+    return account_schemas.NewWebhook(**_shown(hook).model_dump(), secret=webhooks.secret(settings, hook))
 
 
 @router.get("/{webhook_id}")
-def show_webhook(webhook_id: str, session: Session, viewer: Viewer) -> schemas.Webhook:
+def show_webhook(webhook_id: str, session: Session, viewer: Viewer) -> account_schemas.Webhook:
     """One of your webhooks."""
     return _shown(webhooks.get(session, viewer, webhook_id))
 
@@ -73,7 +73,7 @@ def show_webhook(webhook_id: str, session: Session, viewer: Viewer) -> schemas.W
 @router.patch("/{webhook_id}")
 def change_webhook(
     webhook_id: str, body: WebhookChanges, session: Session, viewer: Holder, settings: SettingsOf
-) -> schemas.Webhook:
+) -> account_schemas.Webhook:
     """Change where it is, what it is told of, or whether anything is sent to it."""
     hook = webhooks.get(session, viewer, webhook_id)
     if body.url is not None:
@@ -99,7 +99,7 @@ def remove_webhook(webhook_id: str, session: Session, viewer: Holder) -> None:
 
 
 @router.post("/{webhook_id}/ping", status_code=202)
-def ping_webhook(webhook_id: str, session: Session, viewer: Viewer) -> schemas.Delivery:
+def ping_webhook(webhook_id: str, session: Session, viewer: Viewer) -> account_schemas.Delivery:
     """Send it an event of type `ping`; its deliveries say whether that has arrived."""
     return _delivery(webhooks.ping(session, webhooks.get(session, viewer, webhook_id)))
 
@@ -107,7 +107,7 @@ def ping_webhook(webhook_id: str, session: Session, viewer: Viewer) -> schemas.D
 @router.get("/{webhook_id}/deliveries")
 def list_deliveries(
     webhook_id: str, session: Session, viewer: Viewer, *, limit: paging.Limit = 50, cursor: paging.Cursor = None
-) -> schemas.Page[schemas.Delivery]:
+) -> schemas.Page[account_schemas.Delivery]:
     """What it was told, and is to be told, newest first. Kept for 30 days."""
     hook = webhooks.get(session, viewer, webhook_id)
     rows = outbox.deliveries(session, hook, before=paging.decode(cursor), limit=limit + 1)
@@ -121,9 +121,9 @@ def _check(settings: Settings, url: str) -> None:
         raise invalid([FieldError(pointer="/url", message=str(refused))]) from None
 
 
-def _shown(row: tables.Webhook) -> schemas.Webhook:
-    return schemas.Webhook(**{name: getattr(row, name) for name in schemas.Webhook.model_fields})
+def _shown(row: tables.Webhook) -> account_schemas.Webhook:
+    return account_schemas.Webhook(**{name: getattr(row, name) for name in account_schemas.Webhook.model_fields})
 
 
-def _delivery(row: tables.Delivery) -> schemas.Delivery:
-    return schemas.Delivery(**{name: getattr(row, name) for name in schemas.Delivery.model_fields})
+def _delivery(row: tables.Delivery) -> account_schemas.Delivery:
+    return account_schemas.Delivery(**{name: getattr(row, name) for name in account_schemas.Delivery.model_fields})

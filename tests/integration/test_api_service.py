@@ -147,7 +147,7 @@ def test_the_description_knows_the_kinds_of_job(visitor: TestClient) -> None:
     schemas = document["components"]["schemas"]
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(body["discriminator"]["mapping"]) == {
-        *("describe", "evaluate", "export", "ingest", "study", "synthesize", "train"),
+        *("describe", "evaluate", "export", "ingest", "ingest_model", "study", "synthesize", "train"),
         *("decode", "gaussian_fit", "pretrain", "probe"),
         *FOLLOWUP_PRESETS,
     }
