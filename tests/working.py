@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -63,8 +64,12 @@ class Workplace:
             "SIEVE_HOME": str(self.home),
             "PYTHONPATH": f"{self.home / 'plugins'}:{ROOT / 'tests' / 'plugins'}",
         }
+        environment |= SETTINGS | self.settings | changed
         with (self.home / "worker.log").open("ab") as log:
-            return warm.start(environment | SETTINGS | self.settings | changed, log)
+            if "LD_LIBRARY_PATH" in environment:  # the loader reads it where a process starts, not where one forks
+                command = [sys.executable, "-m", "worker"]
+                return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            return warm.start(environment, log)
 
     def log(self) -> str:
         return (self.home / "worker.log").read_text()

@@ -13,6 +13,8 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,12 +112,17 @@ def test_watching_draws_bars_that_fit(client: Client, hand: Hand, in_terminal: I
 
 def test_ctrl_c_ends_the_watching_and_not_the_job(client: Client, in_terminal: InTerminal) -> None:
     job = client.submit(TRAIN)
-    sent: list[str] = []
+    pressing: list[threading.Thread] = []
+
+    def press(process: subprocess.Popen[bytes]) -> None:
+        while process.poll() is None:  # as people do who are not heard at once
+            process.send_signal(signal.SIGINT)
+            time.sleep(10)
 
     def seen(written: str, process: subprocess.Popen[bytes]) -> None:
-        if "queued" in written and not sent:
-            sent.append("now")
-            process.send_signal(signal.SIGINT)
+        if "queued" in written and not pressing:
+            pressing.append(threading.Thread(target=press, args=(process,), daemon=True))
+            pressing[0].start()
 
     code, written = in_terminal("watch", job.id, width=200, seen=seen)
     assert code == 130

@@ -58,6 +58,11 @@ def fresh(name: str, options: dict[str, Any], shape: Shape) -> Classifier:
     return new_classifier(reference, shape, 10, mean=[0.4] * channels, std=[0.2] * channels, seed=0)
 
 
+def test_every_architecture_is_among_the_cases() -> None:
+    tried = {name for name, *_ in [*SMALL, *LARGE]}
+    assert tried == {card.name for card in ARCHITECTURES.cards()}
+
+
 def one_step_each(model: Classifier, shape: Shape, images: int) -> None:
     x, y = torch.rand(images, *shape, generator=generator(0, "images")), torch.arange(images) % 10
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -143,7 +143,7 @@ def read(name: str, data_folder: Path) -> Splits:
 
 
 def test_every_dataset_is_among_the_cases() -> None:
-    assert {card.name for card in DATASETS.cards()} == {*CASES, "digits", "planted"}
+    assert {card.name for card in DATASETS.cards()} - {"digits", "planted", "restricted_imagenet"} == {*CASES}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from core.cards import ARCHITECTURES, Shape
+from core.cards import Shape
 from core.errors import DamagedFile, SpecRefused, UnknownName
 from core.images import Images, save_dataset
 from core.models import Classifier, load_model, new_classifier, save_model
@@ -54,10 +54,6 @@ def layers_with_weights(model: nn.Module) -> int:
     return sum(
         isinstance(module, nn.Conv2d | nn.Linear) and ".shortcut." not in name for name, module in model.named_modules()
     )
-
-
-def test_every_architecture_is_among_the_cases() -> None:
-    assert {name for name, *_ in CASES} == {card.name for card in ARCHITECTURES.cards()}
 
 
 @pytest.mark.parametrize(("name", "options", "shape", "width"), CASES)
