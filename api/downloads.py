@@ -15,8 +15,8 @@ from api.problems import Problem, respond
 from store.blobs import BlobStore, DiskBlobs
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_BYTES = {"application/octet-stream": _BINARY, "*/*": _BINARY}
-"""A file's own type, whichever it is; the first is what generated clients understand."""
+_BYTES: dict[str, Any] = {"application/octet-stream": _BINARY, "*/*": {"schema": {}}}
+"""A file's own type, whichever it is (JSON among them); the first is what generated clients understand."""
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file", "content": _BYTES},
     206: {"description": "The part that `Range` asks for", "content": _BYTES},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -73,6 +74,8 @@ class Watched:
 
 @pytest.fixture(scope="session")
 def study(browser: Browser, service: Service) -> Watched:
+    from playwright.sync_api import Error as BrowserError
+
     with visiting(browser, service.url, service.key) as window:
         window.sign_in()
         id = tiny_study(window)
@@ -84,7 +87,8 @@ def study(browser: Browser, service: Service) -> Watched:
                 states.append(state)
             if state not in ("succeeded", "failed"):
                 seen = "[...document.querySelectorAll('.box')].map(box => box.classList[1])"
-                boxes |= set(window.page.evaluate(seen))
+                with contextlib.suppress(BrowserError):  # the page loads itself anew when there is more to show
+                    boxes |= set(window.page.evaluate(seen))
                 window.page.wait_for_timeout(100)
         window.page.wait_for_selector("#results-title")
         window.check()
