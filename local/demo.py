@@ -122,8 +122,11 @@ def _show(report: dict[str, Any]) -> None:
     console.print(f"\nLeft: {report['dataset']}, accuracy in % on {images} test images, {report['norm']} attacks.")
     console.print(f"Right: published, {published.title}.\n")
     console.print(table)
+    cautions: dict[str, list[str]] = {}
     for caution in report["cautions"]:
-        console.print(f"Caution, {caution['row']}, seed {caution['seed']} ({caution['role']}): {caution['said']}")
+        cautions.setdefault(caution["said"], []).append(f"{caution['row']}, seed {caution['seed']}")
+    for said, whose in cautions.items():
+        console.print(f"Caution, {'; '.join(whose)}: {said}")
 
 
 def _empty(out: Path, home: Home) -> None:

@@ -73,8 +73,10 @@ def study_report(report: Mapping[str, Any]) -> str:
         drawn.append(plots.lines(curves, x=f"epsilon ({norm})", y="accuracy, %", y_range=(0, 100)))
     drawn.append(_readings(report.get("readings") or []))
     said.append('<div class="plots">' + "".join(f"<div>{plot}</div>" for plot in drawn if plot) + "</div>")
+    cautions: dict[str, list[str]] = {}
     for caution in report.get("cautions") or ():
-        said.append(markup.small(f"Caution, {caution['row']}, seed {caution['seed']}: {caution['said']}"))
+        cautions.setdefault(caution["said"], []).append(f"{caution['row']}, seed {caution['seed']}")
+    said += [markup.small(f"Caution, {'; '.join(whose)}: {sentence}") for sentence, whose in cautions.items()]
     return "".join(said)
 
 

@@ -19,6 +19,7 @@ from tests.drills.drill import Drill, Trial
 from tests.drills.stage import Place, Stage
 from tests.jobs import look
 from tests.plugins.rehearsal import RehearsalSpec
+from tests.working import eventually
 
 DISK_BYTES = 4 << 20
 PAGE = 4096
@@ -42,7 +43,9 @@ def run(stage: Stage, n: int) -> Iterator[Trial]:
             _forget(place, disk, first)
             for trial in range(n):
                 yield _wall(place, auditor, disk, pages=trial % 10)
-        with place.working(**told, SIEVE_MIN_FREE_BYTES=str(WAIT)) as _, _filled(disk, 8 * PAGE):
+        waiting = place.working(**told, SIEVE_MIN_FREE_BYTES=str(WAIT), SIEVE_CPU_SLOTS="1")
+        with waiting, _filled(disk, 8 * PAGE):
+            eventually(lambda: "is full but for" in place.log(), 30, place.log)  # its one slot has looked
             job = place.submit(RehearsalSpec(steps=3))
             with contextlib.suppress(AssertionError):
                 place.until(job, seconds=4)
