@@ -144,10 +144,12 @@ class Nursery:
             began = time.monotonic()
             try:
                 listening = self._launch()
-                while self._hear(listening):
-                    pass
-                self._bury()
-            except OSError:  # no memory or no file left to start it with
+                try:
+                    while self._hear(listening):
+                        pass
+                finally:
+                    self._bury()
+            except Exception:  # none may end this thread: without a nursery a worker takes no job
                 _log.exception("nursery")
             if not self._closing:
                 pause = 0.0 if time.monotonic() - began > 60 else min(2 * pause + 0.5, 30)

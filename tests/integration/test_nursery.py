@@ -1,0 +1,32 @@
+"""A worker's nursery is started again whatever ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.working import eventually
+from worker.children import Nursery
+
+
+@pytest.fixture
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+@pytest.mark.full
+def test_an_error_of_whoever_waits_for_it_does_not_end_the_listener(nursery: Nursery) -> None:
+    times = []
+
+    def stumble_once() -> None:
+        times.append(len(times))
+        if len(times) == 1:
+            raise RuntimeError("at its first time")
+
+    nursery.start(stumble_once)
+    eventually(lambda: len(times) == 2 and nursery.ready, seconds=120)
+    child = nursery.spawn()
+    assert child.pid
