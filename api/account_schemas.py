@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from api.idempotency import ShownOnce
 from api.schemas import Schema
 
 
@@ -20,7 +21,7 @@ class User(Schema):
 class NewUser(User):
     """A user, with a first key."""
 
-    key: str
+    key: ShownOnce
     """Shown this once."""
 
 
@@ -40,14 +41,14 @@ class Key(Schema):
 class NewKey(Schema):
     """A key that was just made."""
 
-    key: str
+    key: ShownOnce
     """Shown this once."""
 
 
 class MadeKey(Key):
     """A key that was just made, with its secret."""
 
-    key: str
+    key: ShownOnce
     """Shown this once."""
 
 
@@ -75,7 +76,7 @@ class Webhook(Schema):
 class NewWebhook(Webhook):
     """A webhook that was just made, with its secret."""
 
-    secret: str
+    secret: ShownOnce
     """What deliveries are signed with (https://www.standardwebhooks.com). Shown this once."""
 
 

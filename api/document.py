@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api import problems, submission
 from api.examples import SUBMISSIONS, example
+from api.idempotency import REPLAYED
 
 Json = dict[str, Any]
 
@@ -20,6 +21,9 @@ _STRING: Json = {"type": "string"}
 _RETRY: Json = {"Retry-After": {"description": "Seconds until it is worth trying again.", "schema": _INTEGER}}
 _CHALLENGE: Json = {"WWW-Authenticate": {"description": "How to show a key (RFC 6750).", "schema": _STRING}}
 _LOCATION: Json = {"Location": {"description": "Where what was made is.", "schema": _STRING}}
+_REPLAYED: Json = {
+    REPLAYED: {"description": "`true` where this answer was given before, to the same key.", "schema": _STRING}
+}
 _OFFSET: Json = {"Upload-Offset": {"description": "Bytes of the file that have arrived.", "schema": _INTEGER}}
 
 _ERRORS: dict[str, tuple[str, str, str, Json]] = {
@@ -103,14 +107,20 @@ def _complete(path: str, method: str, operation: Json, schemas: Json) -> None:
         answers[status] = _problem(status)
     name = operation["operationId"]
     for status, answer in answers.items():
-        headers = _HEADERS.get((name, status), {})
-        if status in ("201", "202") and method == "post" and name in _LOCATED:
-            headers = _LOCATION
+        headers = _HEADERS.get((name, status), {}) | (_of_post(name, status) if method == "post" else {})
         if headers:
             answer.setdefault("headers", {}).update(copy.deepcopy(headers))
         _add_example(answer.get("content", {}), schemas)
     _add_example(operation.get("requestBody", {}).get("content", {}), schemas)
     operation["responses"] = dict(sorted(answers.items()))
+
+
+def _of_post(name: str, status: str) -> Json:
+    """Headers of an answer that is no problem."""
+    if status > "299":
+        return {}
+    located = _LOCATION if name in _LOCATED and status != "200" else {}
+    return located if name == "submit_job" else located | _REPLAYED  # a job is given as it is now
 
 
 _LOCATED = frozenset({"submit_job", "export_dataset", "announce_upload", "create_webhook"})

@@ -4,8 +4,8 @@
     ├── NotFound                 there is none, or it is not the viewer's
     ├── Conflict                 what is asked does not fit what is there
     │   ├── IllegalTransition    ... a job's state does not allow it
-    │   ├── IdempotencyConflict  ... the key was used for another body
-    │   ├── IdempotencyInFlight  ... a submission with the same key is not through yet
+    │   ├── IdempotencyConflict  ... the key was used for something else
+    │   ├── IdempotencyInFlight  ... a request with the same key is not through yet
     │   └── LimitReached         ... the user has used what the lab lets them use
     ├── LeaseLost                an attempt that no longer holds its job tried to write
     └── BlobMissing              bytes that are to be published are not in the blob store: put them again
@@ -50,17 +50,17 @@ class IllegalTransition(Conflict):
 
 
 class IdempotencyConflict(Conflict):
-    """An idempotency key came again with another body."""
+    """An idempotency key came again with another body, or for something else."""
 
     def __init__(self) -> None:
-        super().__init__("idempotency_key_reused", "this Idempotency-Key was used before, with another body")
+        super().__init__("idempotency_key_reused", "this Idempotency-Key was used before, for something else")
 
 
 class IdempotencyInFlight(Conflict):
-    """Another submission with the same idempotency key is not through yet: try again in a moment."""
+    """Another request with the same idempotency key is not through yet: try again in a moment."""
 
     def __init__(self) -> None:
-        super().__init__("idempotency_key_in_flight", "another submission with this Idempotency-Key is not through yet")
+        super().__init__("idempotency_key_in_flight", "another request with this Idempotency-Key is not through yet")
 
 
 class LimitReached(Conflict):

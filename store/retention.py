@@ -1,4 +1,5 @@
-"""Forgets what is kept too long of ended jobs: checkpoints, logs, events. Changes of state, metrics and files stay."""
+"""Forgets what is kept too long of ended jobs: checkpoints, logs, events; and answers for who asks again.
+Changes of state, metrics and files stay."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
+from store import idempotency
 from store.database import Database
 from store.lifecycle import TERMINAL
 from store.settings import Settings
@@ -32,6 +34,8 @@ class Forgotten:
 
 def forget(database: Database, settings: Settings) -> Forgotten:
     """Let go what is older than the settings say, job by job. What it leaves without use, garbage collection takes."""
+    with database.transaction() as session:
+        idempotency.forget_old(session)
     done = Forgotten()
     is_log = Event.type.in_(LOGS)
     is_other = Event.type.not_in(LOGS + LASTING)

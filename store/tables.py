@@ -366,14 +366,20 @@ class Upload(Table):
 
 
 class IdempotencyKey(Table):
-    """A key that a client gave with a submission: the same key and body find the same job."""
+    """A key that a client gave with a request: the same key and body find what it made, and its answer."""
 
     __tablename__ = "idempotency_keys"
     owner_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     body_sha256: Mapped[str]
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    """Of the body of a submission; of other requests, of method, path and body."""
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    """The job that was submitted."""
+    answer: Mapped[Json | None] = mapped_column(_JSON_OR_NULL)
+    """Of other requests: {"status": 201, "location": path or null, "body": text without what is secret}."""
     created_at: Mapped[datetime] = _created()
+
+    __table_args__ = (Index("idempotency_answers", "created_at", postgresql_where=text("job_id is null")),)
 
 
 class Webhook(Table):

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import account_schemas, schemas
 from api.auth import Holder, KeyOfViewer, Session, Viewer, admins_only
+from api.idempotency import Repeatable
 from api.submission import Text
 from store import accounts, tables
 from store.jobs import surroundings
 
-router = APIRouter(prefix="/v1", tags=["accounts"])
+router = APIRouter(prefix="/v1", tags=["accounts"], route_class=Repeatable)
 
 UserName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$")]
 

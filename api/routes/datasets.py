@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import inventory, lineage_schemas, paging, schemas
 from api.auth import Admin, BlobsOf, Session, Viewer
 from api.downloads import ANSWERS, Download
+from api.idempotency import Repeatable
 from api.links import Downloader
 from api.pointers import FieldError
 from api.problems import Problem, invalid
@@ -22,7 +23,7 @@ from store import catalogue, exports
 from store.jobs import amend, surroundings
 from store.tables import Artifact, Dataset
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=Repeatable)
 
 
 class Folder(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api import schemas, views
 from api.auth import Session, Viewer
+from api.idempotency import Repeatable
 from api.routes.jobs import rings
 from core.cards import DATASETS
 from core.errors import SpecRefused
@@ -24,7 +25,7 @@ class ExportRequest(BaseModel):
     """See `GET /v1/formats`."""
 
 
-router = APIRouter(prefix="/v1/datasets/{dataset_id}/exports", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets/{dataset_id}/exports", tags=["datasets"], route_class=Repeatable)
 
 
 @router.post(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from api import paging, plans, schemas, views
 from api.auth import BellOf, DatabaseOf, Session, Viewer, WaitingViewer, admins_only
+from api.idempotency import IdempotencyKey, Repeatable, body_sha256
 from api.pointers import FieldError
 from api.problems import invalid
 from api.submission import Labels, Text, parse_submission
@@ -34,13 +33,8 @@ def _rings(bell: BellOf) -> Iterator[None]:
     bell.ring()
 
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=Repeatable)
 rings = Depends(_rings, scope="function")
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(min_length=1, max_length=200, description="The same key and body find the job that they made before."),
-]
 
 
 class Changes(BaseModel):
@@ -87,7 +81,7 @@ def submit_job(
         max_queue_seconds=understood.envelope.max_queue_time,
         max_run_seconds=understood.envelope.max_run_time,
         shards=understood.envelope.shards,
-        idempotency=None if idempotency_key is None else (idempotency_key, _sha256(body)),
+        idempotency=None if idempotency_key is None else (idempotency_key, body_sha256(body)),
     )
     response.headers["Location"] = f"/v1/jobs/{submitted.job.id}"
     session.refresh(submitted.job)
@@ -218,10 +212,6 @@ def _asked(
     row = ask(session, read.own(session, viewer, job_id))
     session.refresh(row)
     return views.job(session, row)
-
-
-def _sha256(body: Any) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _states(text: str | None) -> list[str]:

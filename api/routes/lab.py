@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import account_schemas, lab_schemas, schemas
 from api.auth import Session, Viewer, admins_only, signed_in
+from api.idempotency import Repeatable
 from api.problems import Problem
 from api.routes.jobs import rings
 from api.submission import Text
 from store import accounts, limits, tables
 from store.errors import NotFound
 
-router = APIRouter(prefix="/v1", tags=["lab"])
+router = APIRouter(prefix="/v1", tags=["lab"], route_class=Repeatable)
 
 _Count = Annotated[int, Field(ge=0, le=10**9)]
 _Hours = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]

@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import schemas, slot_schemas, views
 from api.auth import Admin, Session, SettingsOf, Viewer, admins_only
+from api.idempotency import Repeatable
 from api.routes.jobs import rings
 from api.submission import Text
 from store import tables, workers
 from store.jobs import surroundings
 
-router = APIRouter(prefix="/v1/slots", tags=["slots"])
+router = APIRouter(prefix="/v1/slots", tags=["slots"], route_class=Repeatable)
 
 
 class Where(BaseModel):

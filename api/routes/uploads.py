@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import schemas
 from api.auth import BlobsOf, DatabaseOf, Session, SettingsOf, Viewer, WaitingViewer
+from api.idempotency import Repeatable
 from api.pointers import FieldError
 from api.problems import Problem, invalid
 from api.submission import Text
@@ -18,7 +19,7 @@ from store.database import Database
 from store.settings import Settings
 from store.tables import Upload, User
 
-router = APIRouter(prefix="/v1/uploads", tags=["datasets"])
+router = APIRouter(prefix="/v1/uploads", tags=["datasets"], route_class=Repeatable)
 
 LARGEST_PIECE = 16 << 20
 """Bytes of one request."""

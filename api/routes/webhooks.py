@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import account_schemas, outside, paging, schemas
 from api.auth import Holder, Session, SettingsOf, Viewer
+from api.idempotency import Repeatable
 from api.pointers import FieldError
 from api.problems import invalid
 from api.submission import Text
 from store import outbox, tables, webhooks
 from store.settings import Settings
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=Repeatable)
 
 Url = Annotated[str, Field(min_length=1, max_length=2000, examples=["https://hooks.example.org/sieve"])]
 Events = Annotated[list[webhooks.EventType], Field(min_length=1, max_length=10)]

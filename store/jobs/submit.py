@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,17 +17,15 @@ from core.planning import check
 from core.references import references, renamed
 from core.work import Uncounted, Work
 from sieve.specs import DatasetRef, JobRef, ModelRef, Spec
+from store import idempotency as idempotency_keys
 from store.catalogue import DatabaseCatalogue, dataset_json, model_json
-from store.errors import IdempotencyConflict, IdempotencyInFlight
+from store.errors import IdempotencyConflict
 from store.ids import new_id
 from store.jobs.shards import Shards, refuse_unless_shareable, shard_jobs, shares
 from store.jobs.transition import decide
 from store.lifecycle import TERMINAL, State
 from store.limits import admit
-from store.tables import Event, IdempotencyKey, Job, Json, Need, User
-
-_IN_FLIGHT_SECONDS = 1.0
-"""How long a submission waits for another with the same idempotency key: most are through in a few milliseconds."""
+from store.tables import Event, Job, Json, Need, User
 
 
 @dataclass(frozen=True)
@@ -133,8 +130,8 @@ def submit(
 
     Raises:
         SpecRefused: naming the field.
-        IdempotencyConflict: the key was used for another body.
-        IdempotencyInFlight: another submission with this key is not through yet.
+        IdempotencyConflict: the key was used for something else.
+        IdempotencyInFlight: another request with this key is not through yet.
         LimitReached: the owner may not have so many jobs waiting, or has no room for what they make.
     """
     if idempotency is not None and (before := _earlier(session, owner, idempotency)) is not None:
@@ -167,8 +164,7 @@ def submit(
             children += _with_shares(row, linked, [id_of.get(need, need) for need in child.needs], of_shares)
         _write(session, children)
     if idempotency is not None:
-        key, body = idempotency
-        session.add(IdempotencyKey(owner_id=owner.id, key=key, body_sha256=body, job_id=job.id))
+        idempotency_keys.keep_job(session, owner, *idempotency, job.id)
     session.flush()
     return Submitted(job, created=True)
 
@@ -193,18 +189,11 @@ def _with_shares(whole: Job, spec: Spec, needs: list[str], ids: list[str]) -> li
 
 
 def _earlier(session: Session, owner: User, idempotency: tuple[str, str]) -> Job | None:
-    """The job that this key made before; keeps later submissions with the same key out until this one is through."""
-    key, body = idempotency
-    mine = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{owner.id} {key}", 0))
-    until = time.monotonic() + _IN_FLIGHT_SECONDS
-    while not session.scalar(select(mine)):
-        if time.monotonic() > until:
-            raise IdempotencyInFlight
-        time.sleep(0.02)
-    found = session.get(IdempotencyKey, (owner.id, key))
+    """The job that this key made before."""
+    found = idempotency_keys.earlier(session, owner, *idempotency)
     if found is None:
         return None
-    if found.body_sha256 != body:
+    if found.job_id is None:
         raise IdempotencyConflict
     return session.get_one(Job, found.job_id)
 

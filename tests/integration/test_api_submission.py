@@ -209,7 +209,7 @@ def test_absurd_submissions_are_refused_by_name_and_leave_nothing(ada: TestClien
 def test_another_submission_with_the_same_key_in_flight_is_told_to_come_again(
     ada: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.jobs.submit._IN_FLIGHT_SECONDS", 0.05)
+    monkeypatch.setattr("store.idempotency._IN_FLIGHT_SECONDS", 0.05)
     owner = ada.get("/v1/me").json()["id"]
     with database.transaction() as session:
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{owner} k", 0))))
