@@ -202,7 +202,7 @@ def confirm(folder: Path, chosen: Mapping[str, str]) -> dict[str, Any]:
     """The chosen recipe of each dataset and the paper's, on fresh seeds and the test images."""
     bench = Bench(folder / "confirmation", STUDY.dataset, {})
     recipes = [one for one in RECIPES if one.name in (PAPER, chosen[one.row])]
-    return _table(bench, recipes, FRESH_SEEDS, STUDY.evaluation.attacks)
+    return _table(bench, recipes, FRESH_SEEDS, [AttackRef(name="strong"), *STUDY.evaluation.attacks])
 
 
 def _table(
