@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from api import schemas
 from store import tables, workers
@@ -28,6 +29,28 @@ class Queue:
     service: Service
     offers: Offers
     busy: Sequence[Busy]
+    """The one that ends first first."""
+
+    @cached_property
+    def by_slot(self) -> Mapping[str, Sequence[Busy]]:
+        """What runs on each sort of slot."""
+        found = defaultdict(list)
+        for one in self.busy:
+            found[one.slot].append(one)
+        return found
+
+    @cached_property
+    def ends(self) -> Mapping[str, Sequence[float]]:
+        """In how many seconds the jobs on each sort of slot end, so far as they say."""
+        return {
+            slot: [one.seconds_left for one in here if one.seconds_left is not None]
+            for slot, here in self.by_slot.items()
+        }
+
+    @cached_property
+    def first_of(self) -> Mapping[str, float]:
+        """In how many seconds the first job of each owner ends, so far as they say."""
+        return {one.owner: one.seconds_left for one in reversed(self.busy) if one.seconds_left is not None}
 
 
 def offers(living: Sequence[tables.Worker], held: Mapping[tuple[str, str], tables.Hold]) -> Offers:
@@ -107,11 +130,11 @@ def _nothing_starts(job: Waiting, queue: Queue) -> _Why | None:
 
 def _at_a_limit(job: Waiting, queue: Queue) -> _Why | None:
     if job.max_running is not None and job.running >= job.max_running:
-        own = [one.seconds_left for one in queue.busy if one.owner == job.owner and one.seconds_left is not None]
-        until = f"; the first ends in about {_span(min(own))}" if own else ""
+        first = queue.first_of.get(job.owner)
+        until = f"; the first ends in about {_span(first)}" if first is not None else ""
         whose = "your jobs hold" if job.mine else f"{job.owner}'s jobs hold"
         held = f"{whose} {job.running} of the {_count(job.max_running, 'slot')} that they may hold at once"
-        return "running_limit", held + until, min(own, default=None)
+        return "running_limit", held + until, first
     if not job.gpu_hours_left:
         spent = f"{job.gpu_hours:.1f} of {job.max_gpu_hours:g} GPU hours of this week are used"
         anew = queue.service.week_ends_in
@@ -120,8 +143,7 @@ def _at_a_limit(job: Waiting, queue: Queue) -> _Why | None:
 
 
 def _in_line(job: Waiting, queue: Queue) -> _Why:
-    here = [one for one in queue.busy if one.slot == job.slot]
-    ends = sorted(one.seconds_left for one in here if one.seconds_left is not None)
+    here, ends = queue.by_slot.get(job.slot, ()), queue.ends.get(job.slot, ())
     seconds = ends[job.place - 1] if job.exact and job.place <= len(ends) else None
     busy = _busy(here, queue.offers.takers[job.slot])
     if job.place == 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import case, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from store.lifecycle import TERMINAL, State
@@ -35,9 +35,13 @@ class File:
 
 
 def owners(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
-    """Names of users by id."""
-    rows = session.execute(select(User.id, User.name).where(User.id.in_(set(user_ids))))
-    return {row.id: row.name for row in rows}
+    """Names of users by id. Who asks is loaded in most sessions, and most jobs are theirs."""
+    wanted = set(user_ids)
+    names = {user.id: user.name for user in session.identity_map.values() if isinstance(user, User)}
+    if missing := wanted - names.keys():
+        rows = session.execute(select(User.id, User.name).where(User.id.in_(missing)))
+        names |= {row.id: row.name for row in rows}
+    return {id: names[id] for id in wanted}
 
 
 def parts(session: Session, jobs: Iterable[Job]) -> dict[str, list[Part]]:
@@ -54,9 +58,9 @@ def parts(session: Session, jobs: Iterable[Job]) -> dict[str, list[Part]]:
 
 def made(session: Session, job_id: str) -> dict[str, str]:
     """The dataset or model that a job made: {"dataset": "ds_…"} or {"model": "mdl_…"}."""
-    dataset = session.scalar(select(Dataset.id).where(Dataset.job_id == job_id))
-    model = session.scalar(select(Model.id).where(Model.job_id == job_id))
-    return {what: id for what, id in (("dataset", dataset), ("model", model)) if id is not None}
+    dataset = select(literal("dataset"), Dataset.id).where(Dataset.job_id == job_id)
+    model = select(literal("model"), Model.id).where(Model.job_id == job_id)
+    return {what: id for what, id in session.execute(union_all(dataset, model))}
 
 
 def files(session: Session, job: Job) -> list[File]:
