@@ -68,7 +68,7 @@ class Inputs:
     """Of a large job whose blocks were shared out: what was made of all shares, in order. See `core.harvest`."""
     provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Of an export's dataset, by reference name: `dataset`, `job`, `spec`, `seed`, `inputs` (sha256 by reference),
-    `software`, `hardware`."""
+    `software`, `hardware`; of uploads also `names`, those of their files."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """By reference name: an uploaded file, that nobody has looked into."""
     contents: dict[str, str] = field(default_factory=dict)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 Split = Literal["train", "test"]
-_SPLITS: dict[str, Split] = {
+SPLITS: dict[str, Split] = {
     "train": "train",
     "training": "train",
     "test": "test",
@@ -27,6 +27,7 @@ _SPLITS: dict[str, Split] = {
     "valid": "test",
     "validation": "test",
 }
+"""Words for splits, in the names of folders and files."""
 _GREY = frozenset({"1", "L", "LA"})
 _COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 _BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, MemoryError)
@@ -114,7 +115,7 @@ def split_of(path: str) -> tuple[Split | None, str]:
         raise Refused(f"{shown(path)} leads out of the archive")
     if len(parts) < 2:
         raise Refused(f"{shown(path)} lies in no folder: the folder that an image lies in is its class")
-    split = _SPLITS.get(parts[-3].lower()) if len(parts) > 2 else None
+    split = SPLITS.get(parts[-3].lower()) if len(parts) > 2 else None
     return split, parts[-2]
 
 

@@ -19,16 +19,14 @@ from formats.images import ImageFile
 from formats.tape import writing
 
 EXACT = "dataset.safetensors"
-ROUNDED = "data/train-00000-of-00001.parquet"
-"""Where `datasets.load_dataset` looks first."""
 
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
 _MEDIA_TYPES = {
     EXACT: "application/octet-stream",
-    ROUNDED: "application/x-parquet",  # not the registered name, but the one that readers of Croissant know
     "README.md": "text/markdown",
     "load.py": "text/x-python",
     "provenance.json": "application/json",
+    "croissant.json": "application/ld+json",
 }
 
 _templates = Environment(
@@ -44,17 +42,21 @@ _templates = Environment(
 def write(images: ImageFile, about: About, target: Path, tick: Tick) -> None:
     """The tar unpacks into one folder, named as the dataset is."""
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        rounded = Path(scratch, "rounded")
-        parquet.write(images, about, rounded, tick)
+        views: dict[str, bytes | Path] = {}
+        for split in images.splits:
+            view = Path(scratch, split.name)
+            parquet.write_split(images, split, view, tick)
+            views[parquet.name_of(split)] = view
         contents: dict[str, bytes | Path] = {
             "README.md": card(images, about),
-            "load.py": _templates.get_template("load.py.jinja").render(exact=EXACT).encode(),
+            "load.py": _templates.get_template("load.py.jinja").render(exact=EXACT, images=images).encode(),
             "provenance.json": (json.dumps(about.provenance, indent=2, sort_keys=True) + "\n").encode(),
-            ROUNDED: rounded,
+            **views,
             EXACT: images.path,
         }
+        records: dict[str, str] = {split.name: parquet.name_of(split) for split in images.splits}
         described = {name: _described(name, content) for name, content in contents.items()}
-        contents["croissant.json"] = croissant(images, about, described, records=ROUNDED)
+        contents["croissant.json"] = croissant(images, about, described, records=records)
         described["croissant.json"] = _described("croissant.json", contents["croissant.json"])
         sums = "".join(f"{file.sha256}  {name}\n" for name, file in sorted(described.items()))
         contents["SHA256SUMS"] = sums.encode()
@@ -65,20 +67,22 @@ def write(images: ImageFile, about: About, target: Path, tick: Tick) -> None:
 
 def card(images: ImageFile, about: About) -> bytes:
     """README.md: a dataset card with the front matter that hubs read."""
+    files = [{"split": split.name, "path": f"data/{split.name}-*.parquet"} for split in images.splits]
+    splits = [{"name": split.name, "num_examples": len(split)} for split in images.splits]
     front: dict[str, Any] = {
         "pretty_name": about.title,
         "task_categories": ["image-classification"],
-        "tags": ["adversarial-robustness", "robust-features", "non-robust-features"],
+        **({"tags": ["adversarial-robustness", "robust-features", "non-robust-features"]} if about.constructed else {}),
         "size_categories": [_size(len(images))],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
-        "dataset_info": {"features": _features(images), "splits": [{"name": "train", "num_examples": len(images)}]},
+        "configs": [{"config_name": "default", "data_files": files}],
+        "dataset_info": {"features": _features(images), "splits": splits},
     }
     text = _templates.get_template("card.md.jinja").render(
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         about=about,
         images=images,
         spec=yaml.safe_dump(dict(about.provenance["spec"]), sort_keys=True),
-        columns={name: meaning(name) for name in images.columns},
+        columns={name: meaning(name) for name in images.train.columns},
         exact=EXACT,
     )
     return text.encode()
@@ -86,7 +90,7 @@ def card(images: ImageFile, about: About) -> bytes:
 
 def _features(images: ImageFile) -> list[dict[str, Any]]:
     names = {str(label): name for label, name in enumerate(images.classes)}
-    known = [{"name": name, "dtype": str(column.dtype)} for name, column in images.columns.items()]
+    known = [{"name": name, "dtype": str(column.dtype)} for name, column in images.train.columns.items()]
     return [
         {"name": "image", "dtype": "image"},
         {"name": "label", "dtype": {"class_label": {"names": names}}},
@@ -101,7 +105,8 @@ def _size(images: int) -> str:
 
 
 def _described(name: str, content: bytes | Path) -> Described:
-    media_type = _MEDIA_TYPES.get(name, "application/ld+json")
+    # Of parquet not the registered name, but the one that readers of Croissant know.
+    media_type = "application/x-parquet" if name.endswith(".parquet") else _MEDIA_TYPES[name]
     if isinstance(content, bytes):
         return Described(media_type, hashlib.sha256(content).hexdigest(), len(content))
     with content.open("rb") as reading:

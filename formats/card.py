@@ -23,13 +23,15 @@ class About:
     """The construction, in a sentence or two."""
     provenance: Mapping[str, Any]
     """JSON: `job`, `spec`, `seed`, `inputs` (sha256 of what it was made from, by reference), `software`, `hardware`."""
+    constructed: bool = True
+    """By one of the constructions of Ilyas et al. (2019); otherwise it was uploaded, or a plug-in's job made it."""
 
 
 class Tick(Protocol):
-    """Told how many images are written."""
+    """Told that images are written."""
 
-    def __call__(self, done: int) -> None:
-        """Called after every batch."""
+    def __call__(self, images: int) -> None:
+        """Called after every batch, with how many it had."""
 
 
 Write = Callable[[ImageFile, About, Path, Tick], None]
@@ -48,6 +50,18 @@ class Format:
     exact: bool
     """Does it keep float32 pixels? Otherwise they are rounded to 8 bits."""
     write: Write
+    one_split: bool = False
+    """A file of this format holds one split: a dataset with a test split becomes a tar of two such files."""
+
+    def kind(self, images: ImageFile) -> tuple[str, str]:
+        """Suffix and media type of what `write` makes of a dataset."""
+        if self.one_split and images.test is not None:
+            return ".tar", "application/x-tar"
+        return self.suffix, self.media_type
+
+    def keeps(self, images: ImageFile) -> bool:
+        """Are a dataset's pixels the same in it? 8 bits hold those that were 8 bits before."""
+        return self.exact or images.eight_bit
 
 
 FORMATS: Registry[Format] = Registry("format", "formats", "feature_sieve.formats")

@@ -14,7 +14,7 @@ import numpy as np
 
 from formats.card import About
 from formats.columns import meaning
-from formats.images import ImageFile
+from formats.images import ImageFile, ImageSplit
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,11 @@ class Described:
     """Bytes."""
 
 
-def croissant(images: ImageFile, about: About, files: Mapping[str, Described], *, records: str) -> bytes:
-    """The JSON-LD document of a bundle: its files by name, and the columns of `records`, its parquet file."""
+def croissant(images: ImageFile, about: About, files: Mapping[str, Described], *, records: Mapping[str, str]) -> bytes:
+    """The JSON-LD document of a bundle: its files by name, and a record set a split with the columns of its parquet
+    file, which `records` names."""
     import mlcroissant as mlc  # noqa: PLC0415
 
-    def field(name: str, data_type: str, description: str, **transform: str) -> Any:
-        transforms = [mlc.Transform(**transform)] if transform else []
-        source = mlc.Source(file_object=records, extract=mlc.Extract(column=name), transforms=transforms)
-        return mlc.Field(id=f"train/{name}", name=name, description=description, data_types=[data_type], source=source)
-
-    numbers = {"f": mlc.DataType.FLOAT, "i": mlc.DataType.INTEGER, "u": mlc.DataType.INTEGER}
-    known = [
-        field(name, numbers[np.dtype(column.dtype).kind], meaning(name)) for name, column in images.columns.items()
-    ]
     context = mlc.Context(conforms_to="http://mlcommons.org/croissant/1.1")
     context.rdf.context["prov"] = "http://www.w3.org/ns/prov#"
     metadata = mlc.Metadata(
@@ -58,20 +50,30 @@ def croissant(images: ImageFile, about: About, files: Mapping[str, Described], *
             )
             for name, file in files.items()
         ],
-        record_sets=[
-            mlc.RecordSet(
-                id="train",
-                name="train",
-                fields=[
-                    field("image", mlc.DataType.IMAGE_OBJECT, "PNG, 8 bits a channel", json_path="bytes"),
-                    field("label", mlc.DataType.INTEGER, "in this order: " + ", ".join(images.classes)),
-                    *known,
-                ],
-            )
-        ],
+        record_sets=[_record_set(images, split, records[split.name]) for split in images.splits],
         extra_properties=_provenance(about),
     )
     return (json.dumps(metadata.to_json(), indent=2, sort_keys=True) + "\n").encode()
+
+
+def _record_set(images: ImageFile, split: ImageSplit, file: str) -> Any:
+    """What each row of a split's file has."""
+    import mlcroissant as mlc  # noqa: PLC0415
+
+    def field(name: str, data_type: str, description: str, **transform: str) -> Any:
+        transforms = [mlc.Transform(**transform)] if transform else []
+        source = mlc.Source(file_object=file, extract=mlc.Extract(column=name), transforms=transforms)
+        id = f"{split.name}/{name}"
+        return mlc.Field(id=id, name=name, description=description, data_types=[data_type], source=source)
+
+    kinds = {"f": mlc.DataType.FLOAT, "i": mlc.DataType.INTEGER, "u": mlc.DataType.INTEGER, "b": mlc.DataType.BOOL}
+    known = [field(name, kinds[np.dtype(column.dtype).kind], meaning(name)) for name, column in split.columns.items()]
+    fields = [
+        field("image", mlc.DataType.IMAGE_OBJECT, "PNG, 8 bits a channel", json_path="bytes"),
+        field("label", mlc.DataType.INTEGER, "in this order: " + ", ".join(images.classes)),
+        *known,
+    ]
+    return mlc.RecordSet(id=split.name, name=split.name, fields=fields)
 
 
 def _provenance(about: About) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Job kind `export`: a dataset that a job made, written in a file format. Runs on a CPU slot."""
+"""Job kind `export`: a dataset that a job made, or took in, written in a file format. Runs on a CPU slot."""
 
 from __future__ import annotations
 

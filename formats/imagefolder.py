@@ -1,4 +1,4 @@
-"""A folder of PNG files, `train/03_cat/0000123.png`, with `train/metadata.csv`, in a tar.
+"""A folder of PNG files, `train/03_cat/0000123.png`, with `train/metadata.csv`, in a tar; `test/` likewise.
 
 torchvision numbers class folders as their names sort, so they begin with the label, zero-padded. `datasets` takes no
 labels from folders that have a metadata file beside them: it has a column for them.
@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 
 from formats.arrivals import Arrival, Limits, Metered, Refused, Sample, decoded, shown, split_of
 from formats.card import About, Format, Tick
-from formats.images import ImageFile
+from formats.images import ImageFile, ImageSplit
 from formats.png import eight_bits, png
-from formats.tape import writing
+from formats.tape import Tape, writing
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _ZIPPED_LINK = 0xA
@@ -28,26 +28,29 @@ _ZIPPED_LINK = 0xA
 
 
 def write(images: ImageFile, about: About, target: Path, tick: Tick) -> None:  # noqa: ARG001
-    """One file an image, a folder a class."""
-    folders = class_folders(images.classes)
+    """One file an image, a folder a class, a folder of those a split."""
+    with writing(target) as archive:
+        for split in images.splits:
+            _write_split(split, images.classes, archive, target.parent, tick)
+
+
+def _write_split(split: ImageSplit, classes: tuple[str, ...], archive: Tape, scratch: Path, tick: Tick) -> None:
+    folders = class_folders(classes)
     done = 0
-    with (
-        tempfile.NamedTemporaryFile("w", dir=target.parent, newline="", encoding="utf-8") as table,
-        writing(target) as archive,
-    ):
+    with tempfile.NamedTemporaryFile("w", dir=scratch, newline="", encoding="utf-8") as table:
         rows = csv.writer(table)
-        rows.writerow(["file_name", "label", "class", *images.columns])
-        for batch in images.batches():
+        rows.writerow(["file_name", "label", "class", *split.columns])
+        for batch in split.batches():
             for number, pixels in enumerate(eight_bits(batch), done):
-                label = int(images.labels[number])
+                label = int(split.labels[number])
                 name = f"{folders[label]}/{number:07d}.png"
-                archive.add(f"train/{name}", png(pixels))
-                known = [column[number].item() for column in images.columns.values()]
-                rows.writerow([name, label, images.classes[label], *known])
+                archive.add(f"{split.name}/{name}", png(pixels))
+                known = [column[number].item() for column in split.columns.values()]
+                rows.writerow([name, label, classes[label], *known])
             done += len(batch)
-            tick(done)
+            tick(len(batch))
         table.flush()
-        archive.add("train/metadata.csv", Path(table.name))
+        archive.add(f"{split.name}/metadata.csv", Path(table.name))
 
 
 def class_folders(classes: tuple[str, ...]) -> list[str]:

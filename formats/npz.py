@@ -1,4 +1,5 @@
-"""NumPy's archive: `images` float32 [n, C, H, W], `labels` int64 [n], `classes`, and one array a column."""
+"""NumPy's archive: `images` float32 [n, C, H, W], `labels` int64 [n], `classes`, and one array a column; of test images
+`test_images` and `test_labels`."""
 
 from __future__ import annotations
 
@@ -15,24 +16,29 @@ from numpy.lib import format as npy
 
 from formats.arrivals import Arrival, Limits, Refused, Sample, Split, as_images, laid_out, shown
 from formats.card import About, Format, Tick
-from formats.images import ImageFile
+from formats.images import ImageFile, ImageSplit
 
 
 def write(images: ImageFile, about: About, target: Path, tick: Tick) -> None:  # noqa: ARG001
     """As `numpy.savez` would, but image by image: `savez` wants all of them in memory."""
     with ZipFile(target, "w") as archive:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(images), *images.shape)}
-        with archive.open(ZipInfo("images.npy"), "w", force_zip64=True) as member:
-            npy.write_array_header_2_0(member, header)
-            done = 0
-            for batch in images.batches():
-                member.write(np.ascontiguousarray(batch, "<f4").data)
-                done += len(batch)
-                tick(done)
-        _add(archive, "labels", images.labels)
+        _add_images(archive, images.train, images.shape, tick)
+        _add(archive, "labels", images.train.labels)
         _add(archive, "classes", np.array(images.classes))
-        for name, column in images.columns.items():
+        for name, column in images.train.columns.items():
             _add(archive, name, column)
+        if images.test is not None:
+            _add_images(archive, images.test, images.shape, tick)
+            _add(archive, "test_labels", images.test.labels)
+
+
+def _add_images(archive: ZipFile, split: ImageSplit, shape: tuple[int, int, int], tick: Tick) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(split), *shape)}
+    with archive.open(ZipInfo(f"{split.tensor}.npy"), "w", force_zip64=True) as member:
+        npy.write_array_header_2_0(member, header)
+        for batch in split.batches():
+            member.write(np.ascontiguousarray(batch, "<f4").data)
+            tick(len(batch))
 
 
 def _add(archive: ZipFile, name: str, array: npt.NDArray[np.generic]) -> None:
@@ -53,6 +59,8 @@ _BROKEN = (BadZipFile, EOFError, OSError, NotImplementedError, ValueError, KeyEr
 def read(path: Path, limits: Limits) -> Arrival:
     """Arrays `images` and `labels`, or `train_images`, `test_images`, …; `classes` where it is there.
 
+    `images` beside `test_images` are for training.
+
     Raises:
         Refused: now, or while its samples are taken.
     """
@@ -69,6 +77,8 @@ def read(path: Path, limits: Limits) -> Arrival:
                 for label in labels
                 if label in entries
             ]
+            if {split for split, *_ in pairs} == {None, "test"}:
+                pairs = [(split or "train", image, label) for split, image, label in pairs]
             if not pairs:
                 raise Refused(f"it holds no arrays images and labels, but {shown(', '.join(sorted(entries)))}")
             classes = _whole(archive, "classes", limits.classes) if "classes" in entries else None

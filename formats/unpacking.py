@@ -1,8 +1,9 @@
 """Turn an uploaded file into plain arrays, in a process of its own: `python -m formats.unpacking TASK`.
 
 The process has no torch and no secrets, little memory and little time; what goes wrong in it stays in it. TASK is JSON,
-see `Task`. It leaves `images` (raw pixels, [n, H, W, C]), `labels.npy` and `splits.npy` in a folder and says on
-stdout, in lines of JSON, how far it is (`{"done": n}`), and at the end `{"unpacked": {...}}` or `{"refused": "why"}`.
+see `Task`. It leaves `images` (raw pixels, [n, H, W, C]), `labels.npy`, `splits.npy` and `copies.npy` in a folder and
+says on stdout, in lines of JSON, how far it is (`{"done": n}`), and at the end `{"unpacked": {...}}` or
+`{"refused": "why"}`. `copies.npy` has a row for each image that was there before: places of the first one and of this.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib
 import json
 import resource
 import sys
+from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -59,9 +61,8 @@ class _Unpacked:
     resized: int = 0
     seen: dict[bytes, int] = field(default_factory=dict)
     """Hashes of the images, with the first place that each was at."""
-    duplicates: int = 0
-    duplicates_across: int = 0
-    """Test images that are training images too, or the other way round."""
+    copies: array[int] = field(default_factory=lambda: array("q"))
+    """Of each image that was seen before: the place of the first one, and its own."""
     contradictions: int = 0
     """Duplicates with another label."""
 
@@ -90,17 +91,15 @@ def unpack(task: Task) -> dict[str, Any]:
     splits = np.array(found.splits, np.uint8)
     np.save(folder / "labels.npy", labels)
     np.save(folder / "splits.npy", splits)
+    np.save(folder / "copies.npy", np.array(found.copies, np.int64).reshape(-1, 2))
     height, width, channels = found.shape
-    counts = {name: np.bincount(labels[splits == at], minlength=len(classes)) for at, name in enumerate(SPLITS)}
     return {
         "images": len(labels),
         "shape": [channels, height, width],
         "dtype": found.dtype,
         "classes": list(classes),
-        "label_counts": {str(name or "unsaid"): count.tolist() for name, count in counts.items() if count.any()},
         "resized": found.resized,
-        "duplicates": found.duplicates,
-        "duplicates_across_splits": found.duplicates_across,
+        "duplicates": len(found.copies) // 2,
         "duplicates_with_other_labels": found.contradictions,
     }
 
@@ -113,12 +112,14 @@ def _reader(path: Path) -> Any:
         name = "parquet"
     elif head[:4] == b"PK\x03\x04":
         name = "npz" if head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(b".npy") else "imagefolder"
+    elif head[257:262] == b"ustar" and importlib.import_module("formats.parquet").holds(path):
+        name = "parquet"
     elif head[:2] == b"\x1f\x8b" or head[257:262] == b"ustar":
         name = "imagefolder"
     elif head[8:9] == b"{":
         name = "safetensors"
     else:
-        raise Refused("it is none of: a zip or tar of an image folder, parquet, npz, safetensors")
+        raise Refused("it is none of: a zip or tar of an image folder, parquet or a tar of it, npz, safetensors")
     return importlib.import_module(f"formats.{name}").read
 
 
@@ -128,14 +129,12 @@ def _take(sample: Sample, task: Task, found: _Unpacked, file: BinaryIO) -> None:
     if len(found.names) > task.limits.classes:
         raise Refused(f"it has more than {task.limits.classes:,} classes")
     content = pixels.tobytes()
-    split = SPLITS.index(sample.split)
     first = found.seen.setdefault(hashlib.blake2b(content, digest_size=16).digest(), len(found.labels))
     if first < len(found.labels):
-        found.duplicates += 1
-        found.duplicates_across += found.splits[first] != split
+        found.copies.extend((first, len(found.labels)))
         found.contradictions += found.labels[first] != place
     found.labels.append(place)
-    found.splits.append(split)
+    found.splits.append(SPLITS.index(sample.split))
     file.write(content)
 
 

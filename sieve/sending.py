@@ -28,7 +28,7 @@ LEAST_PIECE = 64 << 10
 _LARGEST_HEADER = 100 << 20
 """Bytes; what the library itself allows."""
 _AUTHORS = ("CIFAR_ims", "CIFAR_lab")
-"""Files of a dataset as the authors of the paper published theirs."""
+"""Files of a dataset as the authors of the paper published theirs. Our exports may have `…_test` beside them."""
 
 
 def send(transport: Transport, path: Path, progress: Progress | None = None) -> str:
@@ -143,7 +143,12 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 def _authors(folder: Path, target: Path) -> Path:
     torch: Any = importlib.import_module("torch")  # only here, and only of who has such a folder
-    images, labels = (torch.cat(torch.load(folder / name, weights_only=True, map_location="cpu")) for name in _AUTHORS)
-    tensors = {"images": images.float().contiguous(), "labels": labels.long().contiguous()}
+    tensors = {}
+    for prefix, suffix in (("", ""), ("test_", "_test")):
+        files = [folder / (name + suffix) for name in _AUTHORS]
+        if all(file.is_file() for file in files):
+            images, labels = (torch.cat(torch.load(file, weights_only=True, map_location="cpu")) for file in files)
+            tensors[f"{prefix}images"] = images.float().contiguous()
+            tensors[f"{prefix}labels"] = labels.long().contiguous()
     importlib.import_module("safetensors.torch").save_file(tensors, target)
     return target

@@ -69,6 +69,7 @@ def story(session: Session, job_id: str) -> Json:
     """The provenance of what a job made, as `core.context.Inputs.provenance` describes it."""
     job = session.get_one(Job, job_id)
     known = provenance(session, job)
+    names = {name: told["name"] for name, told in known["inputs"].items() if told.get("name")}
     return {
         **made(session, job_id),
         "job": job_id,
@@ -77,6 +78,7 @@ def story(session: Session, job_id: str) -> Json:
         "inputs": {name: told["sha256"] for name, told in known["inputs"].items() if told.get("sha256")},
         "software": known["software"],
         "hardware": known["hardware"],
+        **({"names": names} if names else {}),
     }
 
 

@@ -20,8 +20,9 @@ from api.routes.jobs import rings
 from core.cards import DATASETS
 from core.charts import class_balance, norm_histogram
 from core.figures import Figure
+from formats.arrivals import Split
 from formats.card import FORMATS
-from formats.images import ImageFile, open_images
+from formats.images import ImageFile, ImageSplit, open_images
 from store import catalogue, exports
 from store.jobs import submit
 from store.tables import Dataset
@@ -71,6 +72,7 @@ def show(
     blobs: BlobsOf,
     *,
     of_class: Annotated[str, Query(alias="class", max_length=10)] = "",
+    split: Split = "train",
     start: Annotated[int, Query(ge=0, le=10**9)] = 0,
 ) -> Response:
     """One of them."""
@@ -82,15 +84,18 @@ def show(
         return _shown(request, visitor, dataset)
     images = open_images(blobs.fetch(dataset.sha256))
     chosen = int(of_class) if of_class.isdecimal() and int(of_class) < len(images.classes) else None
-    gallery = pictures.gallery(images, chosen, start, PICTURES)
+    shown = images.test if split == "test" and images.test is not None else images.train
+    gallery = pictures.gallery(shown, images.classes, chosen, start, PICTURES)
     return page(
         request,
         visitor,
         "dataset.html.j2",
         dataset=dataset,
-        figures=_figures(images),
+        figures=_figures(images.train, images.classes),
         gallery=gallery,
-        offers=_offers(session, visitor, row, dataset),
+        splits=[one.name for one in images.splits],
+        split=shown.name,
+        offers=_offers(session, visitor, row, dataset, images),
         lineage=ancestry.tree(session, visitor.user, row.job_id),
         maker=ancestry.names(session, visitor.user, [row.job_id]).get(row.job_id, ""),
     )
@@ -123,13 +128,13 @@ def download(
 
 def _shown(request: Request, visitor: Visitor, dataset: schemas.Dataset) -> Response:
     """Of what no job made there are no pictures here: its files are read by workers alone."""
-    empty: dict[str, Any] = {"figures": [], "gallery": None, "offers": [], "lineage": None, "maker": ""}
+    empty: dict[str, Any] = {"figures": [], "gallery": None, "offers": [], "lineage": None, "maker": "", "splits": []}
     return page(request, visitor, "dataset.html.j2", dataset=dataset, **empty)
 
 
-def _figures(images: ImageFile) -> list[Figure]:
-    counts = np.bincount(images.labels, minlength=len(images.classes))
-    found = [class_balance(images.classes, counts.tolist())]
+def _figures(images: ImageSplit, classes: tuple[str, ...]) -> list[Figure]:
+    counts = np.bincount(images.labels, minlength=len(classes))
+    found = [class_balance(classes, counts.tolist())]
     norms = images.columns.get("norm")
     if norms is not None and len(norms):
         finite = norms[np.isfinite(norms.astype(np.float64))]
@@ -138,7 +143,9 @@ def _figures(images: ImageFile) -> list[Figure]:
     return found
 
 
-def _offers(session: OrmSession, visitor: Visitor, row: Dataset, dataset: schemas.Dataset) -> list[Offer]:
+def _offers(
+    session: OrmSession, visitor: Visitor, row: Dataset, dataset: schemas.Dataset, images: ImageFile
+) -> list[Offer]:
     """Every format, with its size where it is there."""
     found = []
     for card in FORMATS.cards():
@@ -148,5 +155,5 @@ def _offers(session: OrmSession, visitor: Visitor, row: Dataset, dataset: schema
             file = exports.export_file(session, row, card.name)  # type: ignore[arg-type]
             running = None if file else exports.export_job(session, row, card.name, viewer=visitor.user)  # type: ignore[arg-type]
             size, job = file.size if file else None, running.id if running else None
-        found.append(Offer(card.name, card.summary, card.exact, size, job))
+        found.append(Offer(card.name, card.summary, card.keeps(images), size, job))
     return found

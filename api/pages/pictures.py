@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
-from formats.images import HEADER, ImageFile
+from formats.images import HEADER, ImageSplit
 from formats.png import eight_bits, png
 
 Pixels = npt.NDArray[np.float32]
@@ -140,7 +140,7 @@ class Gallery:
     total: int
 
 
-def gallery(images: ImageFile, chosen: int | None, start: int, count: int) -> Gallery:
+def gallery(images: ImageSplit, classes: tuple[str, ...], chosen: int | None, start: int, count: int) -> Gallery:
     """`count` of the images, of one class or of all, from number `start` on, each with its stored label."""
     places = np.arange(len(images)) if chosen is None else np.flatnonzero(images.labels == chosen)
     start = min(start, max(len(places) - 1, 0))
@@ -148,12 +148,12 @@ def gallery(images: ImageFile, chosen: int | None, start: int, count: int) -> Ga
     original = images.columns.get("original_label")
     tiles = []
     with safe_open(images.path, framework="np") as file:
-        pixels = file.get_slice("images")
+        pixels = file.get_slice(images.tensor)
         for place in shown:
             image = pixels[int(place)]
-            label = images.classes[int(images.labels[place])]
-            was = images.classes[int(original[place])] if original is not None else label
+            label = classes[int(images.labels[place])]
+            was = classes[int(original[place])] if original is not None else label
             said = f"image {place}, labelled {label}" + (f", of class {was}" if was != label else "")
             whole = image / np.float32(255) if image.dtype == np.uint8 else image
             tiles.append(Tile(data_url(whole), label, said, was if was != label else ""))
-    return Gallery(tuple(tiles), images.classes, chosen, start, len(places))
+    return Gallery(tuple(tiles), classes, chosen, start, len(places))

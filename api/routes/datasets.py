@@ -116,5 +116,5 @@ def download_dataset(
         where = f"/v1/datasets/{row.id}/exports"
         detail = f'{row.id} was not exported as {format} yet: POST {{"format": "{format}"}} to {where}'
         raise Problem(409, "not_exported", detail, headers={"Link": f'<{where}>; rel="create-form"'})
-    name = f"{row.id}{FORMATS.get(format).suffix}"
+    name = f"{row.id}{FORMATS.get(format).suffix}" if format == "safetensors" else file.name
     return Download(blobs, sha256=file.sha256, name=name, media_type=file.media_type)

@@ -41,6 +41,8 @@ def export_dataset(
     if dataset_id in DATASETS.names():
         raise SpecRefused("", f"{dataset_id} is built-in: only what a job made is exported")
     row = catalogue.get_dataset(session, viewer, dataset_id)
+    if row.folder is not None:
+        raise SpecRefused("", f"{dataset_id} is a folder of this server: only what a job made is exported")
     job = exports.export_job(session, row, body.format, viewer=viewer)
     if job is None:
         job = submit.submit(session, owner=viewer, spec=exports.export_spec(row, body.format)).job

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
+from typing import Any
 
 from core.context import Context, Inputs, Output, Result, StoredDataset
 from core.errors import SpecRefused
 from core.images import is_there, load_dataset, open_dataset
 from core.planning import parse
-from core.rounding import effect_of_rounding
+from core.rounding import distance_of_rounding, effect_of_rounding
+from formats.arrivals import shown
 from formats.card import FORMATS, About
 from formats.images import open_images
-from sieve.specs import ExportSpec, SynthesizeSpec
+from sieve.specs import ExportSpec, IngestSpec, Spec, SynthesizeSpec
 
 _WORDS = {
     "robust": (
@@ -41,38 +43,86 @@ _WORDS = {
 
 
 def export(spec: ExportSpec, inputs: Inputs, context: Context) -> Result:
-    """Write the dataset as `<id><suffix>`; where the format rounds, also measure what that does to it.
+    """Write the dataset as `<id><suffix>`; where the format rounds its pixels, also measure what that does to it.
 
     Raises:
-        SpecRefused: the dataset was not constructed.
+        SpecRefused: it is a registered folder, that no job made.
     """
     entry = FORMATS.get(spec.format)
-    story = inputs.provenance[spec.dataset.name]
     stored = inputs.datasets[spec.dataset.name]
-    assert isinstance(stored, StoredDataset)
+    if not isinstance(stored, StoredDataset):
+        raise SpecRefused("/dataset", f"{spec.dataset} is a folder of this server: only what a job made is exported")
     images = open_images(stored.path)
+    about = _about(inputs.provenance[spec.dataset.name])
+    suffix, media_type = entry.kind(images)
+    target = context.scratch / f"{about.name}{suffix}"
+    entry.write(images, about, target, _Counted(context, "writing", len(images)))
+    figures = {
+        "format": entry.name,
+        "images": len(images),
+        "bytes": target.stat().st_size,
+        "exact": entry.keeps(images),
+        **({"train_images": len(images.train), "test_images": len(images.test)} if images.test else {}),
+    }
+    if not entry.keeps(images):
+        figures["rounding"] = _rounding(parse(inputs.provenance[spec.dataset.name]["spec"]), stored, inputs, context)
+    return Result(figures=figures, outputs=(Output(target.name, target, "data", media_type),))
+
+
+class _Counted:
+    """Tells the context what a format tells it."""
+
+    def __init__(self, context: Context, phase: str, total: int) -> None:
+        self._context, self._phase, self._total, self._done = context, phase, total, 0
+
+    def __call__(self, images: int) -> None:
+        self._done += images
+        self._context.progress(self._phase, self._done, self._total)
+
+
+def _about(story: Mapping[str, Any]) -> About:
+    """What is said of a dataset, by the job that made it."""
     made_by = parse(story["spec"])
+    if isinstance(made_by, SynthesizeSpec):
+        title, method = _WORDS[made_by.construction.method]
+        title = f"Images of {made_by.dataset}, {title}"
+    elif isinstance(made_by, IngestSpec):
+        names = [shown(name).replace("`", "'") for name in story.get("names", {}).values()]
+        title, method = " ".join(["Uploaded images", *(f"({name})" for name in names)]), _taken_in(made_by)
+    else:
+        title, method = f"Images that a job of kind {story['spec']['kind']} made", "See the spec below."
+    told = {name: value for name, value in story.items() if name != "dataset"}
+    return About(story["dataset"], title, method, told, constructed=isinstance(made_by, SynthesizeSpec))
+
+
+def _taken_in(spec: IngestSpec) -> str:
+    """What an ingest did to what it was given."""
+    said = ["Images and labels are those of a file that was uploaded."]
+    if spec.size is not None:
+        height, width = spec.size
+        said.append(
+            f"Those of other sizes were scaled, bicubic, until they covered {height} x {width} pixels, and cut to that "
+            "around their middle."
+        )
+    if spec.test_fraction:
+        said.append(
+            f"If it had no test images of its own, {spec.test_fraction:.3g} of each class was set aside for testing, "
+            f"drawn by seed {spec.seed}."
+        )
+    return " ".join(said)
+
+
+def _rounding(made_by: Spec, stored: StoredDataset, inputs: Inputs, context: Context) -> dict[str, Any]:
+    """What 8 bits do: to pixels; of a constructed dataset also to perturbations, and to what its source model reads."""
+    splits = load_dataset(stored.path)
+
+    def tick(done: int) -> None:
+        context.progress("judging what 8 bits do", done, len(splits.train) + len(splits.test))
+
     if not isinstance(made_by, SynthesizeSpec):
-        raise SpecRefused("/dataset", f"{spec.dataset} was uploaded: only constructed datasets are exported")
-    title, method = _WORDS[made_by.construction.method]
-    about = About(
-        name=story["dataset"],
-        title=f"Images of {made_by.dataset}, {title}",
-        method=method,
-        provenance={name: value for name, value in story.items() if name != "dataset"},
-    )
-    target = context.scratch / f"{about.name}{entry.suffix}"
-    entry.write(images, about, target, lambda done: context.progress("writing", done, len(images)))
-    figures = {"format": entry.name, "images": len(images), "bytes": target.stat().st_size, "exact": entry.exact}
-    if not entry.exact and is_there(made_by.dataset, inputs) and made_by.model.name in inputs.models:
+        return distance_of_rounding(splits, tick)
+    if is_there(made_by.dataset, inputs) and made_by.model.name in inputs.models:
         origin = open_dataset(made_by.dataset, inputs, context.data_folder)
-        constructed = load_dataset(stored.path).train
-        tick = partial(_tell, context, len(images))
-        figures["rounding"] = effect_of_rounding(made_by, inputs, origin, constructed, tick)
-    elif not entry.exact:
-        context.log("what rounding does was not measured: the dataset or model that it was made of is no longer there")
-    return Result(figures=figures, outputs=(Output(target.name, target, "data", entry.media_type),))
-
-
-def _tell(context: Context, total: int, done: int) -> None:
-    context.progress("judging what 8 bits do", done, total)
+        return effect_of_rounding(made_by, inputs, origin, splits.train, tick)
+    context.log("what rounding does was measured on pixels alone: the dataset or model that it was made of is gone")
+    return distance_of_rounding(splits, tick)

@@ -37,6 +37,7 @@ def ingest(spec: IngestSpec, inputs: Inputs, context: Context) -> Result:
     pixels = torch.from_numpy(np.memmap(folder / "images", found["dtype"], "c", shape=shape)).permute(0, 3, 1, 2)
     images = Images(pixels, torch.from_numpy(np.load(folder / "labels.npy")))
     test = _test_places(spec, images.labels, torch.from_numpy(np.load(folder / "splits.npy")))
+    first, again = torch.from_numpy(np.load(folder / "copies.npy")).T
     classes = tuple(found["classes"])
     train, held_out = images.select(~test), images.select(test)
     if not len(train):
@@ -48,6 +49,12 @@ def ingest(spec: IngestSpec, inputs: Inputs, context: Context) -> Result:
     return Result(
         figures={
             **told,
+            "label_counts": {
+                split: torch.bincount(part.labels, minlength=len(classes)).tolist()
+                for split, part in (("train", train), ("test", held_out))
+                if len(part)
+            },
+            "duplicates_across_splits": int((test[first] != test[again]).sum()),
             "classes": len(classes),
             "train_images": len(train),
             "test_images": len(held_out),

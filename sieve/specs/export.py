@@ -10,7 +10,7 @@ FormatName = Literal["bundle", "imagefolder", "npz", "parquet", "safetensors", "
 
 
 class ExportSpec(Spec):
-    """Write a dataset that a job made in another file format.
+    """Write a dataset that a job made, or took in, in another file format.
 
     The same dataset and format give the same bytes whenever they are written again.
     """

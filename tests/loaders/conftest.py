@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -16,6 +17,7 @@ from local.postgres import Postgres
 from local.redis import Redis
 from sieve import Client
 from sieve.job import Job
+from sieve.objects import Dataset
 from store import accounts
 from store.database import Database
 from store.settings import Settings
@@ -59,13 +61,51 @@ def downloaded(
             made = {"kind": "synthesize", "dataset": "noise", "model": model.id, "construction": how, "seed": 7}
             dataset = client.dataset(client.submit(made).wait().outputs["dataset"])
             exports = {form: dataset.export(form) for form in FORMATS.names()}  # type: ignore[arg-type]
-            files = {}
-            for form, job in exports.items():
-                (file,) = job.wait(timeout=120).artifacts()
-                (folder / form).mkdir()
-                files[form] = file.download(folder / form)
+            files = _fetched(exports, folder)
             stored = open_images(dataset.download(folder))
             yield Downloaded(stored, files, exports, client, place.database)
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """A dataset with a test split that somebody sent, and its files by format."""
+
+    sent: Path
+    splits: dict[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]
+    """Images [n, C, H, W] and labels [n] of each split, as they were sent."""
+    dataset: Dataset
+    files: dict[str, Path]
+    exports: dict[str, Job]
+    client: Client
+
+
+@pytest.fixture(scope="module")
+def uploaded(downloaded: Downloaded, tmp_path_factory: pytest.TempPathFactory) -> Uploaded:
+    """Coloured noise of 8 bits as npz, through the same service: upload, ingest, exports, downloads."""
+    folder, draws = tmp_path_factory.mktemp("uploads"), np.random.default_rng(5)
+    counts = {"train": IMAGES, "test": 130}
+    splits = {
+        name: (draws.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8), draws.integers(0, len(CLASSES), count))
+        for name, count in counts.items()
+    }
+    sent = folder / "noise of mine.npz"
+    arrays = {f"{name}_images": images for name, (images, _) in splits.items()}
+    arrays |= {f"{name}_labels": labels for name, (_, labels) in splits.items()}
+    np.savez(sent, classes=np.array(sorted(CLASSES)), **arrays)
+    client = downloaded.client
+    dataset = client.dataset(client.ingest(sent).wait(timeout=120).outputs["dataset"])
+    exports = {form: dataset.export(form) for form in FORMATS.names()}  # type: ignore[arg-type]
+    return Uploaded(sent, splits, dataset, _fetched(exports, folder), exports, client)
+
+
+def _fetched(exports: dict[str, Job], folder: Path) -> dict[str, Path]:
+    """The files of exports, by format, once they are written."""
+    files = {}
+    for form, job in exports.items():
+        (file,) = job.wait(timeout=120).artifacts()
+        (folder / form).mkdir()
+        files[form] = file.download(folder / form)
+    return files
 
 
 def _draw(folder: Path) -> None:

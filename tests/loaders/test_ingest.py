@@ -33,8 +33,8 @@ def made(downloaded: Downloaded, job: Job, folder: Path) -> Splits:
 @pytest.mark.parametrize("form", ["imagefolder", "npz", "parquet", "safetensors"])
 def test_what_was_exported_comes_back(downloaded: Downloaded, form: str, tmp_path: Path) -> None:
     splits = made(downloaded, downloaded.client.ingest(downloaded.files[form]), tmp_path)
-    exact = np.concatenate(list(downloaded.stored.batches()))
-    labels = downloaded.stored.labels
+    exact = np.concatenate(list(downloaded.stored.train.batches()))
+    labels = downloaded.stored.train.labels
     if form == "imagefolder":
         assert [name.partition("_")[2] for name in splits.classes] == [name.replace(" ", "_") for name in NAMES]
     else:
@@ -78,7 +78,7 @@ def test_a_part_of_each_class_is_held_out(downloaded: Downloaded, tmp_path: Path
     splits = made(downloaded, downloaded.client.ingest(file, test_fraction=0.2, seed=3), tmp_path)
     assert len(splits.train) + len(splits.test) == 600
     for label in range(len(CLASSES)):
-        mine = int((downloaded.stored.labels == label).sum())
+        mine = int((downloaded.stored.train.labels == label).sum())
         assert int((splits.test.labels == label).sum()) == round(0.2 * mine)
     again = made(downloaded, downloaded.client.ingest(file, test_fraction=0.2, seed=3), tmp_path / "again.safetensors")
     assert (again.test.labels == splits.test.labels).all()
@@ -89,8 +89,8 @@ def test_the_authors_layout_is_read_on_this_side(downloaded: Downloaded, tmp_pat
     with tarfile.open(downloaded.files["torch"]) as archive:
         archive.extractall(tmp_path / "d_robust_CIFAR", filter="data")
     splits = made(downloaded, downloaded.client.ingest(tmp_path / "d_robust_CIFAR"), tmp_path)
-    assert (splits.train.labels.numpy() == downloaded.stored.labels).all()
-    assert (splits.train.pixels.numpy() == np.concatenate(list(downloaded.stored.batches()))).all()
+    assert (splits.train.labels.numpy() == downloaded.stored.train.labels).all()
+    assert (splits.train.pixels.numpy() == np.concatenate(list(downloaded.stored.train.batches()))).all()
 
 
 def test_nonsense_is_refused_with_its_reason(downloaded: Downloaded, tmp_path: Path) -> None:

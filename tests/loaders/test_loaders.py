@@ -4,157 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tarfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+import yaml
 
 from formats.card import FORMATS
-from tests.loaders.conftest import CLASSES, Downloaded
-
-NAMES = tuple(sorted(CLASSES))
-"""Of the labels 0, 1, …: a registered folder's classes as they sort."""
-
-HALF_A_STEP = 1 / 510 + 1e-6
-"""What 8 bits may move a pixel by."""
-
-Read = tuple[npt.NDArray[Any], npt.NDArray[Any]]
-"""Images [n, C, H, W] in [0, 1] and labels [n], in the dataset's order."""
-
-
-def unpacked(archive: Path, folder: Path) -> Path:
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-    return folder
-
-
-def as_floats(pictures: list[Any]) -> npt.NDArray[Any]:
-    return np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]).transpose(0, 3, 1, 2) / 255
-
-
-def hugging_face_parquet(file: Path, folder: Path) -> Read:
-    import datasets
-
-    (folder / "data").mkdir()
-    (folder / "data/train-00000-of-00001.parquet").symlink_to(file)
-    return _hugging_face(datasets.load_dataset(str(folder), split="train", cache_dir=str(folder / "cache")))
-
-
-def hugging_face_bundle(file: Path, folder: Path) -> Read:
-    import datasets
-
-    (card,) = unpacked(file, folder).iterdir()
-    found = datasets.load_dataset(str(card), split="train", cache_dir=str(folder / "cache"))
-    assert tuple(found.features["label"].names) == NAMES
-    return _hugging_face(found)
-
-
-def hugging_face_imagefolder(file: Path, folder: Path) -> Read:
-    import datasets
-
-    found = datasets.load_dataset(str(unpacked(file, folder)), split="train", cache_dir=str(folder / "cache"))
-    return _hugging_face(found.sort("file_name") if "file_name" in found.column_names else found)
-
-
-def _hugging_face(found: Any) -> Read:
-    return as_floats(found["image"]), np.array(found["label"])
-
-
-def torchvision_imagefolder(file: Path, folder: Path) -> Read:
-    from torchvision.datasets import ImageFolder
-
-    found = ImageFolder(str(unpacked(file, folder) / "train"))
-    samples = sorted(found.samples, key=lambda sample: Path(sample[0]).name)
-    return as_floats([found.loader(path) for path, _ in samples]), np.array([label for _, label in samples])
-
-
-def webdataset_shards(file: Path, folder: Path) -> Read:
-    import webdataset
-
-    shards = sorted(str(shard) for shard in unpacked(file, folder).glob("train-*.tar"))
-    samples = list(
-        webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("png", "cls", "npy", "json")
-    )
-    exact = np.stack([array for _, _, array, _ in samples])
-    pictures = as_floats([picture for picture, *_ in samples])
-    assert np.abs(pictures - exact).max() <= HALF_A_STEP
-    assert {"class", "norm", "target", "success"} < samples[0][3].keys()
-    return exact, np.array([label for _, label, _, _ in samples])
-
-
-def mlcroissant_bundle(file: Path, folder: Path) -> Read:
-    import mlcroissant
-
-    (card,) = unpacked(file, folder).iterdir()
-    dataset = mlcroissant.Dataset(jsonld=card / "croissant.json")
-    assert not dataset.metadata.ctx.issues.errors
-    records = list(dataset.records("train"))
-    return as_floats([record["train/image"] for record in records]), np.array(
-        [record["train/label"] for record in records]
-    )
-
-
-def safetensors_file(file: Path, folder: Path) -> Read:
-    from safetensors.numpy import load_file
-
-    found = load_file(file)
-    return found["images"], found["labels"]
-
-
-def safetensors_bundle(file: Path, folder: Path) -> Read:
-    (card,) = unpacked(file, folder).iterdir()
-    names: dict[str, Any] = {"__file__": str(card / "load.py"), "__name__": "load"}
-    exec((card / "load.py").read_text(), names)
-    return names["images"], names["labels"]
-
-
-def numpy_archive(file: Path, folder: Path) -> Read:
-    with np.load(file, allow_pickle=False) as found:
-        assert tuple(found["classes"]) == NAMES
-        assert {"norm", "target", "success"} <= set(found.files)
-        return found["images"], found["labels"]
-
-
-def torch_lists(file: Path, folder: Path) -> Read:
-    import torch
-
-    place = unpacked(file, folder)
-    images = torch.cat(torch.load(place / "CIFAR_ims", weights_only=True))
-    labels = torch.cat(torch.load(place / "CIFAR_lab", weights_only=True))
-    return images.numpy(), labels.numpy()
-
-
-LOADERS: list[tuple[str, Callable[[Path, Path], Read], bool]] = [
-    ("parquet", hugging_face_parquet, False),
-    ("bundle", hugging_face_bundle, False),
-    ("imagefolder", hugging_face_imagefolder, False),
-    ("imagefolder", torchvision_imagefolder, False),
-    ("webdataset", webdataset_shards, True),
-    ("bundle", mlcroissant_bundle, False),
-    ("safetensors", safetensors_file, True),
-    ("bundle", safetensors_bundle, True),
-    ("npz", numpy_archive, True),
-    ("torch", torch_lists, True),
-]
-"""Format, loader, and whether the loader gives float32 pixels."""
+from formats.images import open_images
+from tests.loaders.conftest import Downloaded, Uploaded
+from tests.loaders.loaders import HALF_A_STEP, LOADERS, NAMES, Loader, Split, unpacked
 
 
 @pytest.mark.parametrize(("form", "loader", "exact"), LOADERS, ids=lambda value: getattr(value, "__name__", None))
 def test_a_public_loader_finds_labels_and_pixels(
-    downloaded: Downloaded, tmp_path: Path, *, form: str, loader: Callable[[Path, Path], Read], exact: bool
+    downloaded: Downloaded, tmp_path: Path, *, form: str, loader: Loader, exact: bool
 ) -> None:
-    images, labels = loader(downloaded.files[form], tmp_path)
-    original = np.concatenate(list(downloaded.stored.batches()))
-    assert (labels == downloaded.stored.labels).all()
+    images, labels = loader(downloaded.files[form], tmp_path, "train")
+    original = np.concatenate(list(downloaded.stored.train.batches()))
+    assert (labels == downloaded.stored.train.labels).all()
     if exact:
         assert images.dtype == np.float32
         assert (images == original).all()
     else:
         assert np.abs(images - original).max() <= HALF_A_STEP
+
+
+@pytest.mark.parametrize("split", ["test", pytest.param("train", marks=pytest.mark.full)])
+@pytest.mark.parametrize(("form", "loader", "exact"), LOADERS, ids=lambda value: getattr(value, "__name__", None))
+def test_a_public_loader_finds_both_splits_of_an_upload(
+    uploaded: Uploaded, tmp_path: Path, *, form: str, loader: Loader, exact: bool, split: Split
+) -> None:
+    images, labels = loader(uploaded.files[form], tmp_path, split)
+    original, own = uploaded.splits[split]
+    assert (labels == own).all()
+    assert images.shape == original.shape
+    assert images.dtype == np.float32 or not exact
+    assert (images.astype(np.float32) == original.astype(np.float32) / np.float32(255)).all()  # 8 bits: none rounds
 
 
 def test_every_format_has_a_loader() -> None:
@@ -176,12 +62,14 @@ def test_where_a_format_rounds_the_export_says_what_that_does(downloaded: Downlo
         assert job.result["exact"] == ("rounding" not in job.result)
         if "rounding" in job.result:
             told = job.result["rounding"]
-            exact = np.concatenate(list(downloaded.stored.batches()))
+            exact = np.concatenate(list(downloaded.stored.train.batches()))
             moved = np.abs(np.rint(exact * 255) / 255 - exact)
             assert told["largest"] == pytest.approx(moved.max(), abs=1e-6), form
             assert told["l2"]["mean"] == pytest.approx(np.sqrt((moved**2).sum((1, 2, 3))).mean(), rel=1e-4)
-            assert told["norm"]["exact"]["mean"] == pytest.approx(downloaded.stored.columns["norm"].mean(), rel=1e-4)
-            reads = downloaded.stored.columns["success"].mean()
+            assert told["norm"]["exact"]["mean"] == pytest.approx(
+                downloaded.stored.train.columns["norm"].mean(), rel=1e-4
+            )
+            reads = downloaded.stored.train.columns["success"].mean()
             assert told["source_reads_label"]["exact"] == pytest.approx(reads)
 
 
@@ -194,3 +82,60 @@ def test_a_bundle_lists_the_hashes_of_its_files(downloaded: Downloaded, tmp_path
         assert hashlib.sha256((card / name).read_bytes()).hexdigest() == expected
     document = json.loads((card / "croissant.json").read_text())
     assert {entry["contentUrl"]: entry["sha256"] for entry in document["distribution"]}.items() <= sums.items()
+
+
+def test_an_upload_comes_out_with_its_own_story(uploaded: Uploaded, tmp_path: Path) -> None:
+    for form, job in uploaded.exports.items():
+        assert job.result is not None
+        assert job.result["exact"], form
+        assert "rounding" not in job.result
+        assert (job.result["train_images"], job.result["test_images"]) == (600, 130)
+        assert uploaded.files[form].name == job.artifacts()[0].name
+    assert uploaded.files["parquet"].suffix == ".tar"
+    (folder,) = unpacked(uploaded.files["bundle"], tmp_path).iterdir()
+    assert folder.name == uploaded.dataset.id
+    told = json.loads((folder / "provenance.json").read_text())
+    (upload,) = told["inputs"]
+    assert told["spec"]["kind"] == "ingest"
+    assert told["spec"]["upload"]["name"] == upload
+    assert told["inputs"][upload] == hashlib.sha256(uploaded.sent.read_bytes()).hexdigest()
+    assert told["names"] == {upload: uploaded.sent.name}
+    document = json.loads((folder / "croissant.json").read_text())
+    assert [one["sha256"] for one in document["prov:wasDerivedFrom"]] == [told["inputs"][upload]]
+    assert document["prov:wasGeneratedBy"]["identifier"] == told["job"]
+    assert {record["@id"] for record in document["recordSet"]} == {"train", "test"}
+    card = (folder / "README.md").read_text()
+    assert f"# Uploaded images ({uploaded.sent.name})" in card
+    assert "600 training and 130 test images" in card
+    assert "perturb" not in card
+    assert "Ilyas" not in card
+    front = yaml.safe_load(card.split("---")[1])
+    assert [part["split"] for part in front["configs"][0]["data_files"]] == ["train", "test"]
+    assert {part["name"]: part["num_examples"] for part in front["dataset_info"]["splits"]} == {
+        "train": 600,
+        "test": 130,
+    }
+    nodes = uploaded.dataset.lineage()["nodes"]
+    assert [node["what"] for node in nodes] == ["dataset", "upload"]
+
+
+def test_what_came_out_of_an_upload_goes_in_again(uploaded: Uploaded, tmp_path: Path) -> None:
+    sent = {form: uploaded.files[form] for form in ("imagefolder", "npz", "parquet", "safetensors")}
+    sent["torch"] = unpacked(uploaded.files["torch"], tmp_path / "torch")
+    jobs = {form: uploaded.client.ingest(path) for form, path in sent.items()}
+    for form, job in jobs.items():
+        dataset = uploaded.client.dataset(job.wait(timeout=120).outputs["dataset"])
+        (tmp_path / "again").mkdir(exist_ok=True)
+        found = open_images(dataset.download(tmp_path / "again"))
+        assert [split.name for split in found.splits] == ["train", "test"], form
+        for split in found.splits:
+            original, labels = uploaded.splits[split.name]
+            assert (split.labels == labels).all(), form
+            pixels = np.concatenate(list(split.batches()))
+            assert (pixels == original.astype(np.float32) / np.float32(255)).all(), form
+        if form in ("npz", "parquet", "safetensors"):
+            assert found.classes == NAMES
+        if form in ("parquet", "safetensors"):  # those that keep 8 bits and names: the very same file
+            assert dataset.sha256 == uploaded.dataset.sha256, form
+        assert job.result is not None
+        assert job.result["label_counts"].keys() == {"train", "test"}
