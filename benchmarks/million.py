@@ -1,9 +1,11 @@
 """A dataset of 1,000,000 images of 32x32 pixels, written in every format: memory, time, size.
 
     python -m benchmarks.million --out out/bench/million.json
+    python -m benchmarks.million --upload --out out/bench/million-upload.json
 
-A constructed dataset's file (float32 pixels, 12.3 GB, with the columns of D_rand) is drawn block by block; then each
-format is written from it, in a process of its own, the file hashed and removed before the next. Memory is what is
+A constructed dataset's file (float32 pixels, 12.3 GB, with the columns of D_rand) is drawn block by block; with --upload
+an upload's (8-bit pixels, 3.1 GB, a sixth of the images for testing). Then each format is written from it, in a process
+of its own, the file hashed and removed before the next. Memory is what is
 private to the process and not in a file (RssAnon), looked at every 20 ms: the source is mapped, and pages of it that
 the system keeps while there is room are not the writer's. The same is done with a tenth of the images: flat is what
 does not grow with their number. Needs about 50 GB of disk under --folder for all of them, at the most.
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -38,22 +41,27 @@ _ABOUT = About(
 )
 
 
-def draw(path: Path, images: int) -> None:
+def draw(path: Path, images: int, *, upload: bool = False) -> None:
     """A dataset's file: smooth noise with a faint perturbation, which no format can pack to nothing.
 
     The library writes a file from memory alone; for one that does not fit there, its header is taken from a file of no
     images that it has written, and the numbers in it are moved. The library then reads it back.
     """
-    columns = {"source_index": "I64", "original_label": "I64", "norm": "F32", "target": "I64", "success": "BOOL"}
-    types = {"images": "F32", "labels": "I64", **columns}
-    size = {"F32": 4, "I64": 8, "BOOL": 1}
+    columns = {"source_index": "I64", "original_label": "I64", "norm": "F32", "target": "I64", "success": "U8"}
+    tests = images // 6 if upload else 0
+    tensors: dict[str, tuple[str, int]] = {"images": ("U8" if upload else "F32", images - tests)}
+    if upload:
+        tensors |= {"test_images": ("U8", tests), "labels": ("I64", images - tests), "test_labels": ("I64", tests)}
+    else:
+        tensors |= {name: (kind, images) for name, kind in {"labels": "I64", **columns}.items()}
+    size = {"F32": 4, "I64": 8, "U8": 1}
     header: dict[str, Any] = {
         "__metadata__": {HEADER: json.dumps({"format": "dataset", "version": 1, "classes": list(CLASSES)})}
     }
     at = 0
-    for name, kind in types.items():
-        shape = [images, 3, 32, 32] if name == "images" else [images]
-        end = at + size[kind] * images * (3 * 32 * 32 if name == "images" else 1)
+    for name, (kind, count) in tensors.items():
+        shape = [count, 3, 32, 32] if name.endswith("images") else [count]
+        end = at + size[kind] * math.prod(shape)
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, end]}
         at = end
     text = json.dumps(header).encode()
@@ -65,17 +73,21 @@ def draw(path: Path, images: int) -> None:
             count = min(_BLOCK, images - start)
             coarse = draws.random((count, 3, 8, 8), np.float32).repeat(4, 2).repeat(4, 3)
             faint = draws.standard_normal((count, 3, 32, 32), np.float32) * np.float32(0.01)
-            file.write(np.clip(coarse + faint, 0, 1).tobytes())
+            pixels = np.clip(coarse + faint, 0, 1)
+            file.write((np.rint(255 * pixels).astype(np.uint8) if upload else pixels).tobytes())
         labels = draws.integers(0, 10, images)
+        if upload:
+            file.write(labels.tobytes())
+            return
         for values in (labels, np.arange(images), labels, draws.random(images, np.float32), labels):
             file.write(values.tobytes())
-        file.write(np.ones(images, np.bool_).tobytes())
+        file.write(np.ones(images, np.uint8).tobytes())
 
 
 def written(source: Path, form: str, folder: Path) -> dict[str, Any]:
     """Write the dataset in a format; what that took. The file is removed."""
     entry = FORMATS.get(form)
-    target = folder / f"out{entry.suffix}"
+    target = folder / "out"
     peak, over = [0], threading.Event()
 
     def watch() -> None:
@@ -101,10 +113,10 @@ def written(source: Path, form: str, folder: Path) -> dict[str, Any]:
     return told
 
 
-def measure(folder: Path, images: int, forms: list[str]) -> dict[str, Any]:
+def measure(folder: Path, images: int, forms: list[str], *, upload: bool) -> dict[str, Any]:
     """Every format, each in a process of its own."""
     source = folder / "dataset.safetensors"
-    draw(source, images)
+    draw(source, images, upload=upload)
     told: dict[str, Any] = {"source_bytes": source.stat().st_size}
     for form in forms:
         command = [sys.executable, "-m", "benchmarks.million", "--one", form, "--folder", str(folder)]
@@ -119,6 +131,7 @@ def main() -> None:
     """Measure, record."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--upload", action="store_true", help="8-bit pixels, a sixth of the images for testing")
     parser.add_argument("--formats", default=",".join(FORMATS.names()))
     parser.add_argument("--folder", type=Path, help="where there is room for all of it")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -129,10 +142,17 @@ def main() -> None:
         return
     forms = asked.formats.split(",")
     with tempfile.TemporaryDirectory(prefix="sieve-million-", dir=asked.folder) as name:
-        few = measure(Path(name), asked.images // 10, forms)
-        many = measure(Path(name), asked.images, forms)
+        few = measure(Path(name), asked.images // 10, forms, upload=asked.upload)
+        many = measure(Path(name), asked.images, forms, upload=asked.upload)
     grown = {form: round((many[form]["anonymous_peak"] - few[form]["anonymous_peak"]) / (1 << 20), 1) for form in forms}
-    found = {"benchmark": "million", "images": asked.images, "all": many, "a_tenth": few, "grown_mib": grown}
+    found = {
+        "benchmark": "million",
+        "images": asked.images,
+        "upload": asked.upload,
+        "all": many,
+        "a_tenth": few,
+        "grown_mib": grown,
+    }
     record(asked.out, found, ("numpy", "pillow", "pyarrow", "safetensors", "torch", "webdataset"))
 
 

@@ -148,8 +148,11 @@ def test_the_command_takes_datasets_out_and_in(
     made = downloaded.client.dataset(said.out.strip())
     assert "12 classes" in said.err
     assert (made.train_images or 0) + (made.test_images or 0) == 600
-    with pytest.raises(errors.JobUnsuccessful, match="only constructed datasets are exported"):
-        made.export("npz").wait(timeout=60)
+    assert run(["download", made.id, str(tmp_path), "--format", "parquet"]) == 0
+    assert Path(capsys.readouterr().out.strip()) == tmp_path / f"{made.id}.tar"
+    assert run(["upload", str(tmp_path / f"{made.id}.tar")]) == 0
+    again = downloaded.client.dataset(capsys.readouterr().out.strip())
+    assert again.sha256 == made.sha256
     (tmp_path / "x.zip").write_bytes(b"PK")
     assert run(["upload", str(tmp_path / "x.zip")]) == 1
     assert "none of: a zip or tar" in capsys.readouterr().err

@@ -118,11 +118,9 @@ def test_a_tar_of_parquet_is_taken_in_and_a_damaged_one_is_not(tmp_path: Path) -
     readme.write_text("hello")
     link.symlink_to("/etc/passwd")
     short.write_bytes(train.read_bytes()[:-9])
-    found = unpacked(
-        packed(("README.md", readme), ("test/0.parquet", test), ("train/0.parquet", train)), tmp_path / "o"
-    )
-    assert found["unpacked"]["images"] == 13
-    assert np.load(tmp_path / "o/splits.npy").tolist() == [1] * 4 + [0] * 9
+    path = packed(("README.md", readme), ("test/0.parquet", test), ("train/0.parquet", train))
+    assert unpack(Task(str(path), str(tmp_path)))["images"] == 13
+    assert np.load(tmp_path / "splits.npy").tolist() == [1] * 4 + [0] * 9
     for files, why in (
         ((("train.parquet", train), ("x.parquet", link)), "is no ordinary file"),
         ((("train.parquet", train), ("../test.parquet", test)), "leads out"),
