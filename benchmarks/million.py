@@ -3,12 +3,12 @@
     python -m benchmarks.million --out out/bench/million.json
     python -m benchmarks.million --upload --out out/bench/million-upload.json
 
-A constructed dataset's file (float32 pixels, 12.3 GB, with the columns of D_rand) is drawn block by block; with --upload
-an upload's (8-bit pixels, 3.1 GB, a sixth of the images for testing). Then each format is written from it, in a process
-of its own, the file hashed and removed before the next. Memory is what is
-private to the process and not in a file (RssAnon), looked at every 20 ms: the source is mapped, and pages of it that
-the system keeps while there is room are not the writer's. The same is done with a tenth of the images: flat is what
-does not grow with their number. Needs about 50 GB of disk under --folder for all of them, at the most.
+A constructed dataset's file (float32 pixels, 12.3 GB, with the columns of D_rand) is drawn block by block; with
+--upload an upload's (8-bit pixels, 3.1 GB, a sixth of the images for testing). Then each format is written from it, in
+a process of its own, the file hashed and removed before the next. Memory is what is private to the process and not in a
+file (RssAnon), looked at every 20 ms: the source is mapped, and pages of it that the system keeps while there is room
+are not the writer's. The same is done with a tenth of the images: flat is what does not grow with their number. Needs
+about 50 GB of disk under --folder for all of them, at the most.
 """
 
 from __future__ import annotations
