@@ -26,6 +26,8 @@ def journalled() -> None:
     home = os.environ["SIEVE_HOME"]
     journal = os.open(f"{home}.{_JOURNAL}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     sync = os.fsync
+    if sync is _nothing:  # what is not synced is not noted either
+        return
 
     def noting(descriptor: int) -> None:
         path = os.readlink(f"/proc/self/fd/{descriptor}")
@@ -40,7 +42,11 @@ def journalled() -> None:
 @of_worker
 def unsynced() -> None:
     """The protection switched off: nothing is synced."""
-    os.fsync = lambda _: None
+    os.fsync = _nothing
+
+
+def _nothing(descriptor: int) -> None:
+    del descriptor
 
 
 def forget(home: Path) -> int:
