@@ -3,6 +3,8 @@
 It has imported torch and all of `core`, and has run no operation and started no thread, so that a fork of it is ready
 at once and whole. It reaps its children and every orphan below them, and when its socket to the worker closes, it
 kills all that descends from it and ends. It knows no database and no Redis.
+
+Nothing that takes time is imported before `main` has seen to it that it dies with a worker that is killed meanwhile.
 """
 
 from __future__ import annotations
@@ -18,11 +20,10 @@ import socket
 import sys
 import traceback
 
-from core.cards import ARCHITECTURES, ATTACKS, DATASETS, KINDS
-from worker import attempt, fingerprint, processes
+from worker import processes
 from worker.pipe import Pipe
 
-WARM = ("numpy", "PIL.Image", "safetensors.torch", "sklearn.datasets", "torchvision")
+WARM = ("worker.attempt", "numpy", "PIL.Image", "safetensors.torch", "sklearn.datasets", "torchvision")
 """What first jobs would import, beside `core`."""
 
 
@@ -57,6 +58,9 @@ def main(descriptor: int) -> None:
 
 
 def _warm_up() -> None:
+    from core.cards import ARCHITECTURES, ATTACKS, DATASETS, KINDS  # noqa: PLC0415
+    from worker import fingerprint  # noqa: PLC0415
+
     for name in WARM:
         importlib.import_module(name)
     for registry in (DATASETS, ARCHITECTURES, ATTACKS):
@@ -99,6 +103,8 @@ def _fork(worker: socket.socket, descriptor: int) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         worker.close()
+        from worker import attempt  # noqa: PLC0415 - it is there, see `WARM`
+
         attempt.main(Pipe(socket.socket(fileno=descriptor)))
     except BaseException:
         traceback.print_exc()

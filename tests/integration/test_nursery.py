@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +17,11 @@ def nursery() -> Iterator[Nursery]:
     nursery = Nursery()
     yield nursery
     nursery.close()
+
+
+def test_it_imports_nothing_slow_before_it_is_bound_to_its_worker() -> None:
+    slow = "import sys, worker.nursery; print([name for name in ('torch', 'numpy', 'pydantic') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", slow], check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
 @pytest.mark.full
