@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
+from sieve.account import Account, segment
 from sieve.config import find_config
 from sieve.job import Job
 from sieve.objects import Dataset, Model, Record
@@ -25,7 +27,7 @@ from sieve.transport import Progress, Transport
 RecordT = TypeVar("RecordT", bound=Record)
 
 
-class Client:
+class Client(Account):
     """A Feature Sieve server. Use as a context manager, or `close()` it."""
 
     def __init__(
@@ -107,7 +109,7 @@ class Client:
 
     def job(self, job_id: str) -> Job:
         """A job by its id."""
-        return Job._of(self, self.transport.json("GET", f"/v1/jobs/{_safe(job_id)}"))
+        return Job._of(self, self.transport.json("GET", f"/v1/jobs/{segment(job_id)}"))
 
     def jobs(
         self,
@@ -117,6 +119,9 @@ class Client:
         owner: str | None = None,
         label: str | None = None,
         study: str | None = None,
+        shared: bool = False,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
         limit: int | None = None,
     ) -> Iterator[Job]:
         """Jobs, newest first, in short (`refresh()` gives the whole); asks for further pages as they are needed.
@@ -127,9 +132,15 @@ class Client:
             owner: name of a user; admins see everybody's.
             label: `key=value`.
             study: id of the study that they are part of; `none` for jobs that are in none.
+            shared: what anybody shares with the lab, instead of your own.
+            created_after: at this time or later; with its time zone.
+            created_before: before this time; with its time zone.
             limit: at most this many.
         """
-        params = {"state": state, "kind": kind, "owner": owner, "label": label, "study": study}
+        params: dict[str, Any] = {"state": state, "kind": kind, "owner": owner, "label": label, "study": study}
+        times = {"created_after": created_after, "created_before": created_before}
+        params |= {name: time.isoformat() for name, time in times.items() if time is not None}
+        params |= {"shared": True} if shared else {}
         return self._pages(Job, "/v1/jobs", params, limit)
 
     def datasets(self, *, limit: int | None = None) -> Iterator[Dataset]:
@@ -138,7 +149,7 @@ class Client:
 
     def dataset(self, name: str) -> Dataset:
         """A dataset by its name or id."""
-        return Dataset._of(self, self.transport.json("GET", f"/v1/datasets/{_safe(name)}"))
+        return Dataset._of(self, self.transport.json("GET", f"/v1/datasets/{segment(name)}"))
 
     def upload(self, path: str | Path, *, progress: Progress | None = None) -> str:
         """Send an image folder (or a zip or tar of one), a parquet, npz or safetensors file.
@@ -148,6 +159,10 @@ class Client:
         """
         with as_file(Path(path)) as file:
             return send(self.transport, file, progress)
+
+    def forget_upload(self, upload_id: str) -> None:
+        """Forget a file that was sent, wholly or in part. Datasets that were made of it stay."""
+        self.transport.ask("DELETE", f"/v1/uploads/{segment(upload_id)}")
 
     def ingest(
         self,
@@ -196,7 +211,7 @@ class Client:
 
     def model(self, model_id: str) -> Model:
         """A model by its id."""
-        return Model._of(self, self.transport.json("GET", f"/v1/models/{_safe(model_id)}"))
+        return Model._of(self, self.transport.json("GET", f"/v1/models/{segment(model_id)}"))
 
     def reproduce(self, made: str, *, timeout: float | None = None) -> Reproduction:
         """Make a dataset (`ds_…`) or model (`mdl_…`) once more from its spec, wait, and compare hash and figures.
@@ -211,7 +226,7 @@ class Client:
     def report(self, job: Job | str, format: Literal["json", "md", "html"] = "json") -> Any:
         """A study's report: a dict as `json`, else text."""
         job_id = job if isinstance(job, str) else job.id
-        response = self.transport.ask("GET", f"/v1/jobs/{_safe(job_id)}/report", params={"format": format})
+        response = self.transport.ask("GET", f"/v1/jobs/{segment(job_id)}/report", params={"format": format})
         return response.json() if format == "json" else response.text
 
     def queue(self) -> list[dict[str, Any]]:
@@ -236,11 +251,6 @@ class Client:
         """Let a host, or one slot of it, take work again. For admins. Gives the holds that are left."""
         return list(self.transport.json("POST", "/v1/slots/release", body={"host": host, "slot": slot})["data"])
 
-    def usage(self, user: str | None = None) -> dict[str, Any]:
-        """What you (or, for admins, somebody else) used and may use, and when."""
-        usage: dict[str, Any] = self.transport.json("GET", "/v1/usage", params={"user": user})
-        return usage
-
     def presets(self, kind: str = "study") -> dict[str, dict[str, Any]]:
         """Presets of a study by name: what each is for, and its fields. `kind` may be a follow-up: `transfer`."""
         presets = self.transport.json("GET", "/v1/presets")["data"]
@@ -250,10 +260,17 @@ class Client:
         """Networks that the server can build, by name: what each is, and the JSON schema of its options."""
         return {entry["name"]: entry for entry in self.transport.json("GET", "/v1/architectures")["data"]}
 
-    def me(self) -> dict[str, Any]:
-        """Whose key this is."""
-        me: dict[str, Any] = self.transport.json("GET", "/v1/me")
-        return me
+    def attacks(self) -> dict[str, dict[str, Any]]:
+        """Attacks that evaluations can use, by name: what each is, its norms, and the JSON schema of its options."""
+        return {entry["name"]: entry for entry in self.transport.json("GET", "/v1/attacks")["data"]}
+
+    def formats(self) -> dict[str, dict[str, Any]]:
+        """File formats that datasets can be downloaded in, by name."""
+        return {entry["name"]: entry for entry in self.transport.json("GET", "/v1/formats")["data"]}
+
+    def kinds(self) -> dict[str, dict[str, Any]]:
+        """Kinds of job that can be submitted, by name: what each does, and the JSON schema of its spec."""
+        return {entry["name"]: entry for entry in self.transport.json("GET", "/v1/kinds")["data"]}
 
     def _pages(
         self, record: type[RecordT], path: str, params: Mapping[str, Any], limit: int | None
@@ -295,8 +312,3 @@ def _inside(value: Any, dumped: Any) -> Any:
     if isinstance(value, tuple):
         return [_inside(*pair) for pair in zip(value, dumped, strict=True)]
     return dumped
-
-
-def _safe(name: str) -> str:
-    """A name as one segment of a path."""
-    return name.replace("%", "%25").replace("/", "%2F").replace("?", "%3F").replace("#", "%23")

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from sieve.errors import JobUnsuccessful, ServerFailed, WaitTimeout
 from sieve.notebook.cards import job_card
-from sieve.objects import Artifact, Child, Dataset, Event, Model, Progress, Record, StatusReason
+from sieve.objects import Artifact, Child, Dataset, Event, Model, Progress, Shareable, StatusReason
 
 if TYPE_CHECKING:
     from sieve.transport import Progress as Told
@@ -30,10 +30,9 @@ PATIENCE = 300.0
 """Seconds that who waits for a job waits for a server that is away, such as for an upgrade."""
 
 
-class Job(Record):
+class Job(Shareable):
     """A job: what was asked, where it stands, what came of it. `refresh()` and whatever waits bring it up to date."""
 
-    id: str
     kind: str
     name: str = ""
     state: str
@@ -70,6 +69,10 @@ class Job(Record):
         return job_card(self)
 
     @property
+    def _path(self) -> str:
+        return f"/v1/jobs/{self.id}"
+
+    @property
     def done(self) -> bool:
         """Has it ended, well or not?"""
         return self.state in TERMINAL
@@ -98,6 +101,11 @@ class Job(Record):
     def retry(self) -> Self:
         """Queue it again after it failed or was cancelled."""
         return self._asked("retry")
+
+    def amend(self, *, name: str | None = None, labels: Mapping[str, str] | None = None) -> Self:
+        """Give it another name, or other labels in place of all that it has."""
+        asked = {"name": name, "labels": None if labels is None else dict(labels)}
+        return self._changed({key: value for key, value in asked.items() if value is not None})
 
     def delete(self) -> None:
         """Forget it, once it has ended, with all that it made; of a study, all its jobs."""
@@ -205,12 +213,6 @@ class Job(Record):
 
     def _asked(self, verb: str) -> Self:
         return self._updated(self._client.transport.json("POST", f"/v1/jobs/{self.id}/{verb}"))
-
-    def _updated(self, values: Mapping[str, Any]) -> Self:
-        fresh = type(self).model_validate(self.model_dump() | dict(values))
-        for name in fresh.model_fields_set:
-            setattr(self, name, getattr(fresh, name))
-        return self
 
 
 def _server_sent(lines: Iterator[str], alive: Callable[[], None]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -18,7 +18,7 @@ from sieve.specs import FormatName
 from sieve.tensors import Split, torch_dataset
 
 if TYPE_CHECKING:
-    from sieve.client import Client
+    from sieve.account import Account
     from sieve.job import Job
     from sieve.transport import Progress as Told
 
@@ -31,7 +31,7 @@ class Record(BaseModel):
     _client: Any = PrivateAttr(default=None)
 
     @classmethod
-    def _of(cls, client: Client, values: Mapping[str, Any]) -> Self:
+    def _of(cls, client: Account, values: Mapping[str, Any]) -> Self:
         record = cls.model_validate(values)
         record._client = client
         return record
@@ -42,6 +42,46 @@ class Record(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """As the server said it."""
         return self.model_dump(mode="json")
+
+    def _updated(self, values: Mapping[str, Any]) -> Self:
+        fresh = type(self).model_validate(self.model_dump() | dict(values))
+        for name in fresh.model_fields_set:
+            setattr(self, name, getattr(fresh, name))
+        return self
+
+
+class Shareable(Record):
+    """What its owner can share with the lab: a job, a dataset or a model that a job made."""
+
+    id: str
+    shared: bool = False
+    """May everybody in the lab look at it and use it?"""
+
+    @property
+    def _path(self) -> str:
+        raise NotImplementedError
+
+    def share(self) -> Self:
+        """Let everybody in the lab look at it and use it; a job with all that it made and will make."""
+        return self._changed({"shared": True})
+
+    def unshare(self) -> Self:
+        """Keep it to yourself again."""
+        return self._changed({"shared": False})
+
+    def _changed(self, body: Mapping[str, Any]) -> Self:
+        return self._updated(self._client.transport.json("PATCH", self._path, body=body))
+
+
+class Link(Record):
+    """A download that needs no key, for a while."""
+
+    url: str
+    """Whoever has it can download until it expires, or until the key that it was made with ends."""
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"<Link until {self.expires_at:%Y-%m-%d %H:%M:%S %Z}>"
 
 
 class StatusReason(Record):
@@ -115,11 +155,14 @@ class Artifact(Record):
             self._client, f"/v1/artifacts/{self.id}", path, name=self.name, sha256=self.sha256, progress=progress
         )
 
+    def link(self, *, seconds: int = 3600) -> Link:
+        """A link to it for whoever has no key, good for at most a day."""
+        return _link(self._client, f"/v1/artifacts/{self.id}", {"seconds": seconds})
 
-class Dataset(Record):
+
+class Dataset(Shareable):
     """A dataset that jobs can name."""
 
-    id: str
     source: Literal["built-in", "folder", "job"]
     shape: tuple[int, int, int]
     """Channels, height, width."""
@@ -135,9 +178,17 @@ class Dataset(Record):
         made = f" by {self.job}" if self.job else ""
         return f"<Dataset {self.id} {self.source}{made} {'x'.join(map(str, self.shape))}, {len(self.classes)} classes>"
 
+    @property
+    def _path(self) -> str:
+        return f"/v1/datasets/{self.id}"
+
     def lineage(self) -> dict[str, Any]:
         """Where it comes from: `nodes`, itself first, each with job, spec, seed, hashes and versions."""
-        return _lineage(self._client, f"/v1/datasets/{self.id}")
+        return _lineage(self._client, self._path)
+
+    def link(self, *, format: FormatName = "safetensors", seconds: int = 3600) -> Link:
+        """A link to its file for whoever has no key, good for at most a day. See `export` for other formats."""
+        return _link(self._client, self._path, {"format": format, "seconds": seconds})
 
     def export(self, format: FormatName) -> Job:
         """Have it written in another file format; the job that does so, or did before."""
@@ -204,10 +255,9 @@ class Dataset(Record):
         return dataset_sheet(self)
 
 
-class Model(Record):
+class Model(Shareable):
     """A trained model."""
 
-    id: str
     architecture: str = ""
     shape: tuple[int, int, int]
     classes: int
@@ -219,9 +269,17 @@ class Model(Record):
     def __repr__(self) -> str:
         return f"<Model {self.id} by {self.job} {'x'.join(map(str, self.shape))}, {self.classes} classes>"
 
+    @property
+    def _path(self) -> str:
+        return f"/v1/models/{self.id}"
+
     def lineage(self) -> dict[str, Any]:
         """Where it comes from: `nodes`, itself first, each with job, spec, seed, hashes and versions."""
-        return _lineage(self._client, f"/v1/models/{self.id}")
+        return _lineage(self._client, self._path)
+
+    def link(self, *, seconds: int = 3600) -> Link:
+        """A link to its weights for whoever has no key, good for at most a day."""
+        return _link(self._client, self._path, {"seconds": seconds})
 
     def download(self, path: str | Path = ".", *, progress: Told | None = None) -> Path:
         """Fetch its weights as safetensors."""
@@ -240,6 +298,12 @@ class Model(Record):
 def _lineage(client: Any, url: str) -> dict[str, Any]:
     answer: dict[str, Any] = client.transport.json("GET", f"{url}/lineage")
     return answer
+
+
+def _link(client: Any, path: str, params: Mapping[str, Any]) -> Link:
+    link = Link._of(client, client.transport.json("GET", f"{path}/link", params=params))
+    link.url = client.transport.config.url + link.url
+    return link
 
 
 def _fetch(client: Any, url: str, path: str | Path, *, name: str, sha256: str, progress: Told | None) -> Path:

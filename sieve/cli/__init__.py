@@ -11,13 +11,16 @@ from rich.console import Console
 
 from sieve import __version__
 from sieve.cli import jobs, results, server
+from sieve.cli.account import keys, usage
 from sieve.cli.completion import completion
 from sieve.cli.lineage import reproduce
 from sieve.cli.login import login
+from sieve.cli.sharing import link, share, unshare
 from sieve.cli.slots import slots
 from sieve.cli.submit import submit
 from sieve.cli.upload import upload
 from sieve.cli.watch import watch
+from sieve.cli.webhooks import webhooks
 from sieve.errors import ConfigurationError, NotAllowed, NotFound, Refused, SieveError, WaitTimeout
 
 EXIT_CODES: dict[type[SieveError], int] = {
@@ -57,6 +60,12 @@ for command in (
     reproduce,
     results.datasets,
     results.models,
+    share,
+    unshare,
+    link,
+    usage,
+    keys,
+    webhooks,
     login,
     completion,
     server.admin,

@@ -21,6 +21,7 @@ from sieve.objects import Child
 @click.option("--owner", help="Name of a user.")
 @click.option("--label", help="KEY=VALUE.")
 @click.option("--study", metavar="JOB", help="Jobs of this study.")
+@click.option("--shared", is_flag=True, help="What anybody shares with the lab, instead of your own.")
 @click.option("--all", "every", is_flag=True, help="Also the jobs that are part of a study.")
 @click.option("--limit", "-n", default=20, show_default=True, help="At most this many.")
 @with_terminal
@@ -32,13 +33,14 @@ def jobs(
     owner: str | None,
     label: str | None,
     study: str | None,
+    shared: bool,
     every: bool,
     limit: int,
 ) -> None:
     """List jobs, newest first."""
     with terminal.client() as client:
         within = study or (None if every else "none")
-        found = client.jobs(state=state, kind=kind, owner=owner, label=label, study=within, limit=limit)
+        found = client.jobs(state=state, kind=kind, owner=owner, label=label, study=within, shared=shared, limit=limit)
         terminal.rows(
             found,
             ("id", "kind", "name", "state", "progress", "owner", "age"),

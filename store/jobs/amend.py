@@ -23,6 +23,7 @@ def amend(session: Session, job: Job, *, name: str | None = None, labels: Mappin
         job.name = name
     if labels is not None:
         job.labels = dict(labels)
+    session.flush()  # a refresh would take it back
 
 
 def share(session: Session, job: Job, *, shared: bool) -> None:
