@@ -11,26 +11,19 @@ nginx in front, which passes on what the API sends. `nginx`: the file as nginx s
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import os
 import shutil
 import statistics
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from benchmarks.record import FOLDER, record
+from benchmarks.serving import Place, running, served, servers
 from core.planning import parse
-from local.migrations import migrate
-from local.postgres import Postgres
-from local.redis import Redis
 from store import accounts
 from store.artifacts import StoredFile
 from store.blobs import DiskBlobs
@@ -80,23 +73,6 @@ def stored(database: Database, blobs: DiskBlobs, size: int, folder: Path) -> tup
         return "art_random", sha256, accounts.create_key(session, owner)
 
 
-@contextlib.contextmanager
-def running(command: list[str], environment: dict[str, str], url: str) -> Iterator[int]:
-    """A server in a process of its own, from when it answers; gives its pid."""
-    with subprocess.Popen(command, env=os.environ | environment) as process:  # noqa: S603 - ours
-        try:
-            for _ in range(600):
-                with contextlib.suppress(httpx.TransportError):
-                    httpx.get(url)
-                    break
-                time.sleep(0.1)
-            else:
-                raise TimeoutError(f"{command[0]} does not answer")
-            yield process.pid
-        finally:
-            process.terminate()
-
-
 def fetched(url: str, key: str) -> float:
     """Seconds that curl takes for the whole file."""
     curl = shutil.which("curl")
@@ -122,50 +98,37 @@ def peak(pid: int) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
-def measure(folder: Path, size: int, rounds: int) -> dict[str, Any]:
+def measure(place: Place, size: int, rounds: int) -> dict[str, Any]:
     """The figures."""
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    blobs = DiskBlobs(folder / "home" / "blobs")
-    postgres, redis = Postgres(folder / "postgres", log=folder / "log"), Redis(log=folder / "redis.log")
-    postgres.start()
-    redis.start()
-    try:
-        migrate(postgres.url())
-        database = Database(postgres.url())
-        artifact, sha256, key = stored(database, blobs, size, folder)
-        database.dispose()
-        common = {"DATABASE_URL": postgres.url(), "REDIS_URL": redis.url, "SIEVE_HOME": str(folder / "home")}
-        uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", "--log-level", "warning"]
-        uvicorn += ["--no-access-log", "--port"]
-        text = _NGINX.format(
-            folder=folder, blobs=blobs.root, plain=PLAIN, sending=SENDING, passing=PASSING, api=API + 10,
-            api_alone=API, user="user root;" if os.geteuid() == 0 else "",
-        )  # fmt: skip
-        (folder / "nginx.conf").write_text(text)
-        own = {**common, "SIEVE_SENDFILE": "/blobs/"}
-        with (
-            running([*uvicorn, str(API)], common, f"http://127.0.0.1:{API}/healthz") as api,
-            running([*uvicorn, str(API + 10)], own, f"http://127.0.0.1:{API + 10}/healthz"),
-            running([nginx, "-c", str(folder / "nginx.conf")], {}, f"http://127.0.0.1:{PLAIN}/"),
-        ):
-            path = f"/v1/artifacts/{artifact}"
-            urls = {
-                "nginx": f"http://127.0.0.1:{PLAIN}/{sha256[:2]}/{sha256}",
-                "api": f"http://127.0.0.1:{API}{path}",
-                "sent_by_proxy": f"http://127.0.0.1:{SENDING}{path}",
-                "through_proxy": f"http://127.0.0.1:{PASSING}{path}",
-            }
-            for way, url in urls.items():
-                check(way, url, key, sha256)
-            before = peak(api)
-            seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-            for _ in range(rounds):
-                for way in WAYS:
-                    seconds[way].append(fetched(urls[way], key))
-            return _figures(seconds, size, {"before": before, "after": peak(api)})
-    finally:
-        redis.stop()
-        postgres.stop()
+    blobs = DiskBlobs(place.blobs)
+    artifact, sha256, key = stored(place.database, blobs, size, place.folder)
+    text = _NGINX.format(
+        folder=place.folder, blobs=blobs.root, plain=PLAIN, sending=SENDING, passing=PASSING, api=API + 10,
+        api_alone=API, user="user root;" if os.geteuid() == 0 else "",
+    )  # fmt: skip
+    configuration = place.folder / "nginx.conf"
+    configuration.write_text(text)
+    with (
+        served(place, API) as (address, api),
+        served(place, API + 10, SIEVE_SENDFILE="/blobs/"),
+        running([nginx, "-c", str(configuration)], {}, f"http://127.0.0.1:{PLAIN}/"),
+    ):
+        path = f"/v1/artifacts/{artifact}"
+        urls = {
+            "nginx": f"http://127.0.0.1:{PLAIN}/{sha256[:2]}/{sha256}",
+            "api": f"{address}{path}",
+            "sent_by_proxy": f"http://127.0.0.1:{SENDING}{path}",
+            "through_proxy": f"http://127.0.0.1:{PASSING}{path}",
+        }
+        for way, url in urls.items():
+            check(way, url, key, sha256)
+        before = peak(api)
+        seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+        for _ in range(rounds):
+            for way in WAYS:
+                seconds[way].append(fetched(urls[way], key))
+        return _figures(seconds, size, {"before": before, "after": peak(api)})
 
 
 def check(way: str, url: str, key: str, sha256: str) -> None:
@@ -211,9 +174,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, default=FOLDER / "download.json")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sieve-bench-") as name:
-        Path(name).chmod(0o711)
-        found = measure(Path(name), asked.mib << 20, asked.rounds)
+    with servers() as place:
+        found = measure(place, asked.mib << 20, asked.rounds)
     record(asked.out, found, ("starlette", "uvicorn"))
 
 

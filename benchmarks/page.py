@@ -14,7 +14,6 @@ import argparse
 import json
 import shutil
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,9 @@ import numpy as np
 from safetensors.numpy import save_file
 from sqlalchemy import text
 
-from benchmarks.reads import _served, fill
+from benchmarks.reads import fill
 from benchmarks.record import FOLDER, record
-from local.migrations import migrate
-from local.postgres import Postgres
-from local.redis import Redis
+from benchmarks.serving import served, servers
 from store import sessions
 from store.artifacts import StoredFile, publish_blobs
 from store.blobs import DiskBlobs
@@ -149,26 +146,14 @@ def main() -> None:
     parser.add_argument("--loads", type=int, default=5, help="of each page, in the browser")
     parser.add_argument("--out", type=Path, default=FOLDER / "page.json")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sieve-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        postgres, redis = Postgres(folder / "postgres", log=folder / "log"), Redis(log=folder / "redis.log")
-        postgres.start()
-        redis.start()
-        try:
-            migrate(postgres.url())
-            database = Database(postgres.url())
-            keys = fill(database, asked.jobs)
-            dataset = stored(database, DiskBlobs(folder / "blobs"), asked.points, asked.images)
-            with database.transaction() as session:
-                cookie = sessions.sign_in(session, keys["admin"])
-            database.dispose()
-            assert cookie is not None
-            with _served(postgres.url(), redis.url, folder) as url:
-                pages = _measured(url, cookie, dataset, asked)
-        finally:
-            redis.stop()
-            postgres.stop()
+    with servers() as place:
+        keys = fill(place.database, asked.jobs)
+        dataset = stored(place.database, DiskBlobs(place.blobs), asked.points, asked.images)
+        with place.database.transaction() as session:
+            cookie = sessions.sign_in(session, keys["admin"])
+        assert cookie is not None
+        with served(place) as (url, _):
+            pages = _measured(url, cookie, dataset, asked)
     answers = max(one["answers"]["worst"] for one in pages.values())
     loads = [one["interactive"]["worst"] for one in pages.values() if "interactive" in one]
     shown = {

@@ -11,12 +11,8 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import random
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -25,9 +21,7 @@ import httpx
 from sqlalchemy import text
 
 from benchmarks.record import FOLDER, record
-from local.migrations import migrate
-from local.postgres import Postgres
-from local.redis import Redis
+from benchmarks.serving import served, servers
 from store import accounts, workers
 from store.database import Database
 
@@ -149,27 +143,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FOLDER / "reads.json")
     asked = parser.parse_args()
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="sieve-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        postgres, redis = Postgres(folder / "postgres", log=folder / "log"), Redis(log=folder / "redis.log")
-        postgres.start()
-        redis.start()
-        try:
-            migrate(postgres.url())
-            database = Database(postgres.url())
-            keys = fill(database, asked.jobs)
-            database.dispose()
-            with _served(postgres.url(), redis.url, folder) as url:
-                kinds = requests(asked.jobs)
-                each = asked.requests // (2 * len(kinds))
-                for who, key in keys.items():
-                    for kind, paths in kinds.items():
-                        measured(url, key, paths, 4 * len(paths) if len(paths) < 50 else 50, asked.clients)
-                        found[f"{kind}, {who}"] = measured(url, key, paths, each, asked.clients)
-        finally:
-            redis.stop()
-            postgres.stop()
+    with servers() as place:
+        keys = fill(place.database, asked.jobs)
+        with served(place) as (url, _):
+            kinds = requests(asked.jobs)
+            each = asked.requests // (2 * len(kinds))
+            for who, key in keys.items():
+                for kind, paths in kinds.items():
+                    measured(url, key, paths, 4 * len(paths) if len(paths) < 50 else 50, asked.clients)
+                    found[f"{kind}, {who}"] = measured(url, key, paths, each, asked.clients)
     worst = max(found, key=lambda kind: found[kind]["p99"])
     shown = {
         "benchmark": "reads",
@@ -181,34 +163,6 @@ def main() -> None:
         "milliseconds": found,
     }
     record(asked.out, shown, ("fastapi", "psycopg", "sqlalchemy", "uvicorn"))
-
-
-class _served:  # noqa: N801 - used as a function
-    """The API in a process of its own; gives its address."""
-
-    def __init__(self, database_url: str, redis_url: str, home: Path) -> None:
-        settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SIEVE_HOME": str(home)}
-        settings["SIEVE_REQUESTS_PER_SECOND"] = "0"
-        self._environment = os.environ | settings
-
-    def __enter__(self) -> str:
-        port = "8471"
-        command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", "--port", port]
-        command += ["--log-level", "warning", "--no-access-log"]
-        self._process = subprocess.Popen(command, env=self._environment)  # noqa: S603 - ourselves
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            try:
-                httpx.get(url + "/healthz")
-            except httpx.TransportError:
-                time.sleep(0.1)
-            else:
-                return url
-        raise TimeoutError("the API does not answer")
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait()
 
 
 if __name__ == "__main__":
