@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Query, Request
 
 from api import schemas
-from api.auth import Session, SettingsOf, credentials_of, need, viewer_of
+from api.auth import KeyOfViewer, Session, SettingsOf, credentials_of, need, viewer_of
 from api.problems import unauthenticated
 from store import accounts, signing
 from store.settings import Settings
@@ -30,6 +30,23 @@ def signed(settings: Settings, key: ApiKey, path: str, *, format: str | None, se
     said = {"format": format} if format is not None else {}
     query = said | {"by": key.id, "expires": str(expires), "signature": _signature(settings, path, said, key, expires)}
     return schemas.Link(url=f"{path}?{urlencode(query)}", expires_at=datetime.fromtimestamp(expires, UTC))
+
+
+class _Signer:
+    """Signs links with the key that the request came with."""
+
+    def __init__(self, settings: SettingsOf, key: KeyOfViewer, *, seconds: Seconds = 3600) -> None:
+        self._settings = settings
+        self._key = key
+        self._seconds = seconds
+
+    def __call__(self, path: str, *, format: str | None = None) -> schemas.Link:
+        """A link to a download at `path`, in a format where there is a choice."""
+        return signed(self._settings, self._key, path, format=format, seconds=self._seconds)
+
+
+Signer = Annotated[_Signer, Depends(_Signer)]
+"""Makes links; asks how long they shall be good for."""
 
 
 def _signature(settings: Settings, path: str, said: dict[str, str], key: ApiKey, expires: int) -> str:
