@@ -26,7 +26,7 @@ from core.pictures import Row
 from core.results import parts_by_row, report_numbers
 from core.studies import CONSTRUCTED, WALL
 from core.wall import write_wall
-from core.wording import findings
+from core.wording import findings, said_once
 from sieve.specs import DatasetRef, ReportSpec
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -148,6 +148,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["indexed"] = _indexed
+    found.filters["said_once"] = said_once
     found.filters["number"] = tables.number
     found.filters["between"] = tables.between
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sieve.specs import StudySpec
@@ -42,6 +42,14 @@ def row_sentence(row: str, study: StudySpec) -> str:
         ),
         "D_rand_permuted": "Control: D_rand's images, its labels shuffled among them: nothing is left to learn.",
     }[row]
+
+
+def said_once(cautions: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Each sentence of a study's cautions once, with the jobs that it is said of, such as `D_R, seed 0 (evaluate)`."""
+    whose: dict[str, list[str]] = {}
+    for caution in cautions:
+        whose.setdefault(caution["said"], []).append(f"{caution['row']}, seed {caution['seed']} ({caution['role']})")
+    return [(said, "; ".join(of)) for said, of in whose.items()]
 
 
 def findings(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core import tables
+from core.wording import said_once
 from local.errors import LocalError
 from local.home import CHECKOUT, Home
 from local.postgres import Postgres
@@ -122,11 +123,8 @@ def _show(report: dict[str, Any]) -> None:
     console.print(f"\nLeft: {report['dataset']}, accuracy in % on {images} test images, {report['norm']} attacks.")
     console.print(f"Right: published, {published.title}.\n")
     console.print(table)
-    cautions: dict[str, list[str]] = {}
-    for caution in report["cautions"]:
-        cautions.setdefault(caution["said"], []).append(f"{caution['row']}, seed {caution['seed']}")
-    for said, whose in cautions.items():
-        console.print(f"Caution, {'; '.join(whose)}: {said}")
+    for said, whose in said_once(report["cautions"]):
+        console.print(f"Caution, {whose}: {said}")
 
 
 def _empty(out: Path, home: Home) -> None:

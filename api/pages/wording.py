@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from core.figures import row_label
+from core.wording import said_once
 
 
 def span(seconds: float | None) -> str:
@@ -87,4 +88,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "linked": linked,
     "written": written,
     "short": short,
+    "said_once": said_once,
 }
