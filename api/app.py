@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 import sieve
 from api import document, problems, submission
@@ -33,7 +34,9 @@ from api.routes import (
     webhooks,
 )
 from api.safety import SafeHeaders
+from core.cards import ARCHITECTURES, ATTACKS, DATASETS
 from core.planning import submittable_kinds
+from formats.card import FORMATS
 from store.blobs import blob_store
 from store.database import Database
 from store.settings import Settings
@@ -56,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        _build(app)
         courier.start()
         yield
         courier.stop()
@@ -88,3 +92,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     app.openapi = lambda: document.of(app)  # type: ignore[method-assign]
     return app
+
+
+def _build(app: FastAPI) -> None:
+    """Build what would else be built during somebody's first request: routes, registries, models of submissions."""
+    for _ in iter_route_contexts(app.routes):
+        pass
+    for registry in (ARCHITECTURES, ATTACKS, DATASETS, FORMATS):
+        registry.names()
+    for kind in submittable_kinds():
+        submission.submission_model(kind.spec)

@@ -108,17 +108,18 @@ def measure(count: int) -> dict[str, Any]:
             key = accounts.create_key(session, accounts.create_user(session, "ada", "member"))
         where: dict[str, Any] = {"DATABASE_URL": postgres.url(), "REDIS_URL": "redis://127.0.0.1:1"}
         told = Settings(**where, home=folder, requests_per_second=0)
-        client = TestClient(create_app(told), headers={"Authorization": f"Bearer {key}"}, raise_server_exceptions=False)
-        client.get("/v1/me")
+        signed_in = {"Authorization": f"Bearer {key}"}
         seconds, statuses, others = [], Counter[int](), []
-        for body in absurd(count):
-            text = json.dumps(body)
-            began = time.perf_counter()
-            answer = client.post("/v1/jobs", content=text, headers={"Content-Type": "application/json"})
-            seconds.append(time.perf_counter() - began)
-            statuses[answer.status_code] += 1
-            if answer.status_code != 422:
-                others.append(f"{answer.status_code} {text[:200]}")
+        with TestClient(create_app(told), headers=signed_in, raise_server_exceptions=False) as client:
+            client.get("/v1/me")
+            for body in absurd(count):
+                text = json.dumps(body)
+                began = time.perf_counter()
+                answer = client.post("/v1/jobs", content=text, headers={"Content-Type": "application/json"})
+                seconds.append(time.perf_counter() - began)
+                statuses[answer.status_code] += 1
+                if answer.status_code != 422:
+                    others.append(f"{answer.status_code} {text[:200]}")
         with database.transaction() as session:
             tables = (Job, Need, Event, Delivery, IdempotencyKey, MeasuredNetwork)
             rows = sum(session.scalar(select(func.count()).select_from(table)) or 0 for table in tables)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import create_engine, event, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, configure_mappers
 
 
 class Database:
@@ -24,6 +24,7 @@ class Database:
             url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, connect_args=patience
         )
         event.listen(self.engine, "connect", self._bound)
+        configure_mappers()  # else the first statement would
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
