@@ -26,10 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.record import FOLDER, record
+from core.images import Images, save_dataset
 from formats.card import FORMATS, About
-from formats.images import HEADER, open_images
+from formats.images import open_images
 
 CLASSES = tuple(f"class {number}" for number in range(10))
 _BLOCK = 10_000
@@ -44,44 +46,32 @@ _ABOUT = About(
 def draw(path: Path, images: int, *, upload: bool = False) -> None:
     """A dataset's file: smooth noise with a faint perturbation, which no format can pack to nothing.
 
-    The library writes a file from memory alone; for one that does not fit there, its header is taken from a file of no
-    images that it has written, and the numbers in it are moved. The library then reads it back.
+    Drawn into mapped files, and written from there: memory holds a block of it.
     """
-    columns = {"source_index": "I64", "original_label": "I64", "norm": "F32", "target": "I64", "success": "U8"}
-    tests = images // 6 if upload else 0
-    tensors: dict[str, tuple[str, int]] = {"images": ("U8" if upload else "F32", images - tests)}
-    if upload:
-        tensors |= {"test_images": ("U8", tests), "labels": ("I64", images - tests), "test_labels": ("I64", tests)}
-    else:
-        tensors |= {name: (kind, images) for name, kind in {"labels": "I64", **columns}.items()}
-    size = {"F32": 4, "I64": 8, "U8": 1}
-    header: dict[str, Any] = {
-        "__metadata__": {HEADER: json.dumps({"format": "dataset", "version": 1, "classes": list(CLASSES)})}
-    }
-    at = 0
-    for name, (kind, count) in tensors.items():
-        shape = [count, 3, 32, 32] if name.endswith("images") else [count]
-        end = at + size[kind] * math.prod(shape)
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, end]}
-        at = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
     draws = np.random.default_rng(0)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for start in range(0, images, _BLOCK):
-            count = min(_BLOCK, images - start)
-            coarse = draws.random((count, 3, 8, 8), np.float32).repeat(4, 2).repeat(4, 3)
-            faint = draws.standard_normal((count, 3, 32, 32), np.float32) * np.float32(0.01)
-            pixels = np.clip(coarse + faint, 0, 1)
-            file.write((np.rint(255 * pixels).astype(np.uint8) if upload else pixels).tobytes())
-        labels = draws.integers(0, 10, images)
-        if upload:
-            file.write(labels.tobytes())
-            return
-        for values in (labels, np.arange(images), labels, draws.random(images, np.float32), labels):
-            file.write(values.tobytes())
-        file.write(np.ones(images, np.uint8).tobytes())
+    shape, dtype = (images, 3, 32, 32), torch.uint8 if upload else torch.float32
+    drawn = path.with_suffix(".drawn")
+    pixels = torch.from_file(str(drawn), shared=True, size=math.prod(shape), dtype=dtype).view(shape)
+    for start in range(0, images, _BLOCK):
+        count = min(_BLOCK, images - start)
+        coarse = draws.random((count, 3, 8, 8), np.float32).repeat(4, 2).repeat(4, 3)
+        faint = draws.standard_normal((count, 3, 32, 32), np.float32) * np.float32(0.01)
+        block = torch.from_numpy(np.clip(coarse + faint, 0, 1))
+        pixels[start : start + count] = block.mul(255).round() if upload else block
+    labels = torch.from_numpy(draws.integers(0, 10, images))
+    if upload:
+        train = images - images // 6
+        save_dataset(path, Images(pixels[:train], labels[:train]), CLASSES, test=Images(pixels[train:], labels[train:]))
+    else:
+        columns = {
+            "source_index": torch.arange(images),
+            "original_label": labels,
+            "norm": torch.from_numpy(draws.random(images, np.float32)),
+            "target": labels,
+            "success": torch.ones(images, dtype=torch.uint8),
+        }
+        save_dataset(path, Images(pixels, labels, columns), CLASSES)
+    drawn.unlink()
 
 
 def written(source: Path, form: str, folder: Path) -> dict[str, Any]:

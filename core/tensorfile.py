@@ -30,10 +30,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mappi
     Raises:
         OSError: it could not be written: the disk is full.
     """
-    # Copies: two names may share memory, which the format cannot express.
-    owned = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }
+    owned = _apart(tensors)
     part = path.with_name(path.name + ".part")
     try:
         save_file(owned, part, metadata={HEADER: json.dumps(header, sort_keys=True)})
@@ -42,6 +39,22 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mappi
         number = re.search(r"os error (\d+)", str(error))
         raise OSError(int(number[1]) if number else errno.EIO, str(error), str(path)) from None
     part.replace(path)
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """On the CPU, contiguous, and no two in the same memory, which the format cannot express. Copied only where that
+    has to be: a dataset may lie in a mapped file, larger than memory, and is written from there."""
+    owned: dict[str, torch.Tensor] = {}
+    taken: list[tuple[int, int]] = []
+    """Addresses of the first byte, and behind the last, of those so far."""
+    for name, tensor in tensors.items():
+        held = tensor.detach().cpu().contiguous()
+        start, stop = held.data_ptr(), held.data_ptr() + held.nbytes
+        if any(start < other_stop and other_start < stop for other_start, other_stop in taken):
+            held = held.clone()
+        taken.append((start, stop))
+        owned[name] = held
+    return owned
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

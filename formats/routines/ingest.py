@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ import torch
 from core.cards import DatasetCard
 from core.context import Context, Inputs, Output, Result
 from core.errors import UploadRefused
-from core.images import Images, save_dataset
+from core.images import Images, blocks, save_dataset
 from core.pictures import Row, in_class_order, png, sheet
 from core.seeding import generator
 from formats.routines.apart import apart
@@ -39,7 +41,7 @@ def ingest(spec: IngestSpec, inputs: Inputs, context: Context) -> Result:
     test = _test_places(spec, images.labels, torch.from_numpy(np.load(folder / "splits.npy")))
     first, again = torch.from_numpy(np.load(folder / "copies.npy")).T
     classes = tuple(found["classes"])
-    train, held_out = images.select(~test), images.select(test)
+    train, held_out = (_laid_out(folder / name, images, part) for name, part in (("train", ~test), ("test", test)))
     if not len(train):
         raise UploadRefused("all of its images are for testing: there are none to train on")
     dataset, preview = context.scratch / "dataset.safetensors", context.scratch / "sheet.png"
@@ -66,6 +68,18 @@ def ingest(spec: IngestSpec, inputs: Inputs, context: Context) -> Result:
         ),
         made=DatasetCard((channels, height, width), classes, len(train), len(held_out)),
     )
+
+
+def _laid_out(path: Path, images: Images, chosen: torch.Tensor) -> Images:
+    """Some of the images, chosen by flags [n], one behind the other in a mapped file: memory holds a block of them."""
+    places = chosen.nonzero()[:, 0]
+    shape = (len(places), *images.pixels.shape[1:])
+    if not len(places):
+        return images.select(places)
+    pixels = torch.from_file(str(path), shared=True, size=math.prod(shape), dtype=images.pixels.dtype).view(shape)
+    for block in blocks(len(places)):
+        pixels[block] = images.pixels[places[block]]
+    return Images(pixels, images.labels[places])
 
 
 def _preview(images: Images, classes: tuple[str, ...]) -> bytes:
