@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 TEMPLATE = "template_sieve"
 
 _numbers = itertools.count()
+
+
+def pytest_configure() -> None:
+    """What tests start hears Ctrl-C, also where the suite runs in a shell's background: there SIGINT is ignored, and
+    every process inherits that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
