@@ -180,6 +180,28 @@ def test_an_export_is_made_once(through: Through, client: Client, hand: Hand) ->
     assert len(list(client.jobs(kind="export"))) == 1
 
 
+@pytest.mark.parametrize(
+    "fault", [Fault("cut answer", 0), Fault("refuse late"), Fault("repeat"), Fault("truncate")], ids=str
+)
+def test_a_webhook_is_pinged_once(through: Through, client: Client, fault: Fault) -> None:
+    hook = client.create_webhook("https://hooks.example.org/")
+    faulty, proxy = through(once(fault, of="POST .*/ping"))
+    sent = faulty.webhook(hook.id).ping()
+    assert [one.id for one in hook.deliveries()] == [sent.id]
+    assert proxy.count(fault.what) == 1
+
+
+def test_a_key_whose_answer_is_lost_is_made_once_and_named(through: Through, client: Client) -> None:
+    faulty, _ = through(once(Fault("cut answer", 0), of="POST /v1/keys"))
+    with pytest.raises(errors.Conflict) as lost:
+        faulty.create_key("ci")
+    made = client.keys()[0]
+    assert (made.name, len(client.keys()), lost.value.code) == ("ci", 2, "shown_once")
+    assert made.id in str(lost.value)
+    client.revoke_key(made.id)
+    assert faulty.create_key("ci").key
+
+
 def test_silence_is_found_out(through: Through, client: Client, hand: Hand, tmp_path: Path) -> None:
     job = client.submit(TRAIN)
     hand.take().succeed({}, model=DATA)

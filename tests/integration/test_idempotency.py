@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 from PIL import Image
 from sqlalchemy import func, select, update
 
@@ -81,6 +83,38 @@ def test_in_flight_is_told(ada: TestClient, database: Database, monkeypatch: pyt
         answer = ada.post("/v1/uploads", json=UPLOAD, headers=KEY)
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_in_flight")
     assert answer.headers["Retry-After"] == "1"
+    assert ada.post("/v1/uploads", json=UPLOAD, headers=KEY).status_code == 201
+
+
+def test_what_is_asked_at_once_is_done_once(ada: TestClient, database: Database) -> None:
+    def announce(_: int) -> Response:
+        while True:
+            answer = ada.post("/v1/uploads", json=UPLOAD, headers=KEY)
+            if answer.status_code != 503 and answer.json().get("code") != "idempotency_key_in_flight":
+                return answer
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(announce, range(16)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert sum("Idempotent-Replayed" not in answer.headers for answer in answers) == 1
+    assert count(database, Upload) == 1
+
+
+def test_what_is_made_and_its_answer_are_one_transaction(
+    ada: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies between the two, or the database goes away: neither is there."""
+    kept = idempotency.keep_answer
+
+    def dies(*_: Any) -> None:
+        kept(*_)
+        raise RuntimeError
+
+    monkeypatch.setattr("store.idempotency.keep_answer", dies)
+    assert ada.post("/v1/uploads", json=UPLOAD, headers=KEY).status_code == 500
+    assert (count(database, Upload), count(database, IdempotencyKey)) == (0, 0)
+    monkeypatch.undo()
     assert ada.post("/v1/uploads", json=UPLOAD, headers=KEY).status_code == 201
 
 
