@@ -15,22 +15,38 @@ def test_names_of_the_package() -> None:
 
 
 def public(module: str, of: str) -> set[str]:
-    members = vars(getattr(importlib.import_module(module), of))
-    return {name for name in members if not name.startswith("_")}
+    kinds = getattr(importlib.import_module(module), of).__mro__
+    return {name for kind in kinds if home(kind) == "sieve" for name in vars(kind) if not name.startswith("_")}
+
+
+def home(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 def test_names_of_the_client() -> None:
     assert public("sieve.client", "Client") >= {
         *("close", "submit", "plan", "job", "jobs", "datasets", "dataset", "upload", "ingest", "models", "model"),
-        *("report", "queue", "slots", "hold", "release", "usage", "presets", "architectures", "me"),
+        *("report", "queue", "slots", "hold", "release", "usage", "presets", "architectures", "me", "policy"),
+        *("keys", "create_key", "revoke_key", "webhooks", "webhook", "create_webhook", "forget_upload"),
+        *("attacks", "formats", "kinds"),
     }
     assert public("sieve.job", "Job") >= {
         *("done", "succeeded", "refresh", "cancel", "pause", "resume", "retry", "delete", "wait", "stream", "events"),
         *("artifacts", "metrics", "logs", "report", "download", "path_of"),
-        *("model", "dataset"),
+        *("model", "dataset", "amend", "share", "unshare"),
     }
-    assert public("sieve.objects", "Dataset") >= {"export", "download", "to_torch", "picture"}
-    assert public("sieve.objects", "Model") >= {"download", "made_by"}
+    assert public("sieve.objects", "Dataset") >= {
+        "export",
+        "download",
+        "to_torch",
+        "picture",
+        "share",
+        "unshare",
+        "link",
+    }
+    assert public("sieve.objects", "Model") >= {"download", "made_by", "share", "unshare", "link"}
+    assert public("sieve.objects", "Artifact") >= {"download", "link"}
+    assert public("sieve.account", "Webhook") >= {"change", "ping", "deliveries", "delete"}
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
