@@ -309,9 +309,9 @@ class Format(Schema):
     summary: str
     media_type: str
     suffix: str
-    """Of the file, with its dot."""
+    """Of the file, with its dot. Parquet holds one split: with a test split it is a `.tar` of two files."""
     exact: bool
-    """Does it keep float32 pixels? Otherwise they are rounded to 8 bits."""
+    """Does it keep float32 pixels? Otherwise they are rounded to 8 bits, which changes only those that were finer."""
 
 
 WhyWaiting = Literal["maintenance", "no_worker", "held", "running_limit", "gpu_hours", "inputs", "ahead", "next"]

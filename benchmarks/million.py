@@ -26,10 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.record import FOLDER, record
-from core.images import Images, save_dataset
 from formats.card import FORMATS, About
 from formats.images import open_images
 
@@ -48,6 +46,10 @@ def draw(path: Path, images: int, *, upload: bool = False) -> None:
 
     Drawn into mapped files, and written from there: memory holds a block of it.
     """
+    import torch  # noqa: PLC0415 - it would weigh on every process that is measured
+
+    from core.images import Images, save_dataset  # noqa: PLC0415
+
     draws = np.random.default_rng(0)
     shape, dtype = (images, 3, 32, 32), torch.uint8 if upload else torch.float32
     drawn = path.with_suffix(".drawn")

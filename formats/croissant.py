@@ -86,6 +86,12 @@ def _provenance(about: About) -> dict[str, Any]:
             "description": json.dumps(told["spec"], sort_keys=True),
         },
         "prov:wasDerivedFrom": [
-            {"@type": "prov:Entity", "identifier": name, "sha256": sha256} for name, sha256 in told["inputs"].items()
+            {
+                "@type": "prov:Entity",
+                "identifier": name,
+                "sha256": sha256,
+                **({"name": told["names"][name]} if name in told.get("names", {}) else {}),
+            }
+            for name, sha256 in told["inputs"].items()
         ],
     }

@@ -27,6 +27,8 @@ from formats.tape import writing
 
 _FILES = 1000
 """Of a tar; hubs cut the largest datasets into so many."""
+_BROKEN = (tarfile.TarError, EOFError, OSError, OverflowError, ValueError)
+"""What the library raises for damaged tars."""
 _OTHERS = frozenset({".jpg", ".jpeg", ".png", ".safetensors"})
 
 
@@ -121,7 +123,7 @@ def read(path: Path, limits: Limits) -> Arrival:
 
 def holds(path: Path) -> bool:
     """Is a tar one of parquet files, and not of other forms of images?"""
-    with contextlib.suppress(tarfile.TarError, EOFError, OSError, ValueError), tarfile.open(path, "r:") as archive:
+    with contextlib.suppress(*_BROKEN), tarfile.open(path, "r:") as archive:
         suffixes = {PurePosixPath(entry.name).suffix.lower() for entry in itertools.islice(archive, _FILES)}
         return ".parquet" in suffixes and not suffixes & _OTHERS
     return False
@@ -145,7 +147,7 @@ def _taped(path: Path) -> list[tuple[Split | None, Any]]:
                 words = re.split("[^a-z]", name.name.lower())[0], name.parent.name.lower()
                 split = next((SPLITS[word] for word in words if word in SPLITS), None)
                 found.append((split, archive.extractfile(entry)))
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except _BROKEN as error:
         raise Refused(f"it is no whole tar file: {shown(str(error))}") from None
     return found
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import re
+from html import unescape
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import yaml
 
 from formats.card import FORMATS
 from formats.images import open_images
+from formats.png import png
 from tests.loaders.conftest import Downloaded, Uploaded
 from tests.loaders.loaders import HALF_A_STEP, LOADERS, NAMES, Loader, Split, unpacked
 
@@ -101,7 +106,9 @@ def test_an_upload_comes_out_with_its_own_story(uploaded: Uploaded, tmp_path: Pa
     assert told["inputs"][upload] == hashlib.sha256(uploaded.sent.read_bytes()).hexdigest()
     assert told["names"] == {upload: uploaded.sent.name}
     document = json.loads((folder / "croissant.json").read_text())
-    assert [one["sha256"] for one in document["prov:wasDerivedFrom"]] == [told["inputs"][upload]]
+    (source,) = document["prov:wasDerivedFrom"]
+    assert (source["identifier"], source["sha256"]) == (upload, told["inputs"][upload])
+    assert source["name"] == uploaded.sent.name
     assert document["prov:wasGeneratedBy"]["identifier"] == told["job"]
     assert {record["@id"] for record in document["recordSet"]} == {"train", "test"}
     card = (folder / "README.md").read_text()
@@ -139,3 +146,24 @@ def test_what_came_out_of_an_upload_goes_in_again(uploaded: Uploaded, tmp_path: 
             assert dataset.sha256 == uploaded.dataset.sha256, form
         assert job.result is not None
         assert job.result["label_counts"].keys() == {"train", "test"}
+
+
+def test_the_page_of_an_upload_shows_both_splits(uploaded: Uploaded) -> None:
+    config = uploaded.client.transport.config
+    address = f"/datasets/{uploaded.dataset.id}"
+    with httpx.Client(base_url=config.url, headers={"Accept": "text/html"}, follow_redirects=True) as browser:
+        form = re.search(r'name="token" value="([^"]*)"', browser.get("/signin").text)
+        assert form
+        browser.post("/signin", data={"key": str(config.key), "token": form[1]}).raise_for_status()
+        train, test = (
+            browser.get(address, params={"split": split}).raise_for_status().text for split in uploaded.splits
+        )
+        assert browser.get(address, params={"split": "neither"}).status_code == 422
+    assert "1 – 60 of 600" in train
+    assert "1 – 60 of 130" in test
+    assert "&split=test&start=60" in unescape(test)
+    assert "<option selected>test</option>" in test
+    assert "rounded to 8 bits" not in train
+    pictures, _ = uploaded.splits["test"]
+    assert base64.b64encode(png(pictures[0].transpose(1, 2, 0))).decode() in test
+    assert base64.b64encode(png(pictures[0].transpose(1, 2, 0))).decode() not in train
