@@ -32,8 +32,8 @@ def run(stage: Stage, n: int) -> Iterator[Trial]:
                 eventually(lambda armed=armed, job=job: not armed.exists() or place.ended([job.id]), 60)  # type: ignore[misc]
             reached = not armed.exists()
             armed.unlink(missing_ok=True)
+            crew.replace_the_dead()  # both may be: the one that was killed, and the one that took its job
             place.until(job, seconds=90)
-            crew.replace_the_dead()
             found = auditor.check([job.id])
             resumed = auditor.resumed([job.id])
             yield Trial(
