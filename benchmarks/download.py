@@ -3,7 +3,8 @@
     python -m benchmarks.download --out out/bench/download.json
 
 Needs nginx (Debian's `nginx-light`). One file of random bytes in the blob store of an API with a PostgreSQL of its own.
-Each way is asked for the whole file with curl, in turn, so many rounds; a warm-up round puts it into the page cache.
+Each way is asked for the whole file with curl, in turn, so many rounds; a warm-up round puts it into the page cache. A
+request for its headers comes just before: what it takes to wake processes that were idle is not measured.
 `api`: from the API itself. `sent_by_proxy`: nginx in front, which the API tells to send the file. `through_proxy`:
 nginx in front, which passes on what the API sends. `nginx`: the file as nginx serves it from its folder.
 """
@@ -127,6 +128,7 @@ def measure(place: Place, size: int, rounds: int) -> dict[str, Any]:
         seconds: dict[str, list[float]] = {way: [] for way in WAYS}
         for _ in range(rounds):
             for way in WAYS:
+                httpx.head(urls[way], headers={"Authorization": f"Bearer {key}"}).raise_for_status()
                 seconds[way].append(fetched(urls[way], key))
         return _figures(seconds, size, {"before": before, "after": peak(api)})
 

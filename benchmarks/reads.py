@@ -150,7 +150,7 @@ def main() -> None:
             each = asked.requests // (2 * len(kinds))
             for who, key in keys.items():
                 for kind, paths in kinds.items():
-                    measured(url, key, paths, 4 * len(paths) if len(paths) < 50 else 50, asked.clients)
+                    measured(url, key, paths, max(50, 4 * min(len(paths), 50), 2 * asked.clients), asked.clients)
                     found[f"{kind}, {who}"] = measured(url, key, paths, each, asked.clients)
     worst = max(found, key=lambda kind: found[kind]["p99"])
     shown = {

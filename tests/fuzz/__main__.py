@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -181,7 +182,8 @@ def main() -> None:
     parser.add_argument("--as", dest="identities", choices=["member", "admin"], action="append", help="both, if absent")
     parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args()
-    examples = asked.examples or (2 if asked.short else 100)
+    examples = asked.examples or (2 if asked.short else 200)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # nothing that was started is left running
     began, tally, operations = time.monotonic(), Tally(), list[str]()
     with raised() as stage:
         for number, identity in enumerate(asked.identities or ("member", "admin")):
