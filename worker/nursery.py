@@ -95,6 +95,8 @@ def _fork(worker: socket.socket, descriptor: int) -> int:
     nursery = os.getpid()
     pid = os.fork()
     if pid:
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            os.setpgid(pid, pid)  # as it does itself: whoever is told of it can kill its group at once
         return pid
     try:
         processes.die_with(nursery)

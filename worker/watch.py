@@ -115,9 +115,18 @@ class Watch:
     def _attempt(self) -> None:
         _log.info("%s: attempt %d starts on %s", self._job, self._fence, self._place.name)
         try:
-            self._run()
+            self._run_or_say_why()
         except LeaseLost:
             _log.warning("%s: attempt %d no longer holds it", self._job, self._fence)
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            _log.info("%s: attempt %d is over", self._job, self._fence)
+
+    def _run_or_say_why(self) -> None:
+        try:
+            self._run()
+        except LeaseLost:
+            raise
         except _InputMissing as error:
             self._fail({"code": "input_missing", "message": f"{error}; `sieve admin fsck` says more", "again": False})
         except OSError as error:
@@ -127,14 +136,12 @@ class Watch:
         except Exception as error:
             _log.exception("%s: attempt %d", self._job, self._fence)
             self._crash("worker_failed", f"its worker failed: {type(error).__name__}: {error}")
-        finally:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            _log.info("%s: attempt %d is over", self._job, self._fence)
 
     def _run(self) -> None:
         spec = parse(self._spec)
         given = self._surely(lambda session: materials(session, self._job, spec))
         self._origins = given.origins
+        task = self._task(given)
         self._scratch.mkdir(parents=True, exist_ok=True)
         try:
             child = self._nursery.spawn()
@@ -143,7 +150,7 @@ class Watch:
             return
         try:
             with contextlib.suppress(Closed):
-                child.pipe.send(self._task(given))
+                child.pipe.send(task)
                 self._listen(child)
             self._write()
             self._conclude(child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,3 +38,14 @@ def test_an_error_of_whoever_waits_for_it_does_not_end_the_listener(nursery: Nur
     eventually(lambda: len(times) == 2 and nursery.ready, seconds=120)
     child = nursery.spawn()
     assert child.pid
+
+
+@pytest.mark.full
+def test_a_child_can_be_killed_as_soon_as_there_is_one(nursery: Nursery) -> None:
+    nursery.start(lambda: None)
+    eventually(lambda: nursery.ready, seconds=120)
+    children = []
+    for _ in range(100):
+        children.append(nursery.spawn())
+        children[-1].end()
+    assert [child.status for child in children] == [-signal.SIGKILL] * 100
