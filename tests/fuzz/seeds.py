@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from core.planning import parse
 from store import accounts, catalogue, uploads, webhooks
@@ -130,7 +131,7 @@ class Seeds:
         bodies: dict[str, Callable[[], Any]] = {
             "submit_job": self._submission,
             "create_key": lambda: {"name": "another"},
-            "create_webhook": lambda: {"url": "https://hooks.invalid/sieve"},
+            "create_webhook": self._new_webhook,
             "change_webhook": lambda: {"description": "the lab's", "enabled": True},
             "change_job": lambda: {"labels": {"paper": "table-2"}},
             "change_dataset": lambda: {"shared": True},
@@ -169,11 +170,20 @@ class Seeds:
                 (folder / split / label / "0.png").write_bytes(PNG)
         return {"name": f"pets{self._count}-{self._rng.randrange(10**9)}", "folder": str(folder)}
 
+    def _new_webhook(self) -> dict[str, str]:
+        with self._stage.database.transaction() as session:
+            self._forget_webhooks(session)
+        return {"url": "https://hooks.invalid/sieve"}
+
+    def _forget_webhooks(self, session: Session) -> None:
+        """There may be so many of them."""
+        for old in webhooks.of_owner(session, self.user)[5:]:
+            session.delete(old)
+        session.flush()
+
     def _webhook(self) -> str:
         with self._stage.database.transaction() as session:
-            for old in webhooks.of_owner(session, self.user)[5:]:
-                session.delete(old)
-            session.flush()
+            self._forget_webhooks(session)
             events = ["job.succeeded"]
             return webhooks.create(session, self.user, url="https://hooks.invalid/", events=events, description="").id
 
@@ -219,6 +229,7 @@ class Seeds:
             case.path_parameters["job_id"] = self._rng.choice(self._ended)
         if negative or self._rng.random() > SHARE:
             return
+        self._draw_key(headers)
         for parameter in case.path_parameters or {}:
             found = self.id(operation, parameter)
             if found is not None:
@@ -230,6 +241,12 @@ class Seeds:
         for name in ("cursor", "user", "owner", "study", "label", "state", "kind"):
             if name in (case.query or {}):
                 del case.query[name]
+
+    def _draw_key(self, headers: Any) -> None:
+        """Mostly a new Idempotency-Key: nearly every generated one has been used before, with another body."""
+        for name in [name for name in headers if name.lower() == "idempotency-key"]:
+            if self._rng.random() < SHARE:
+                headers[name] = f"{self._rng.getrandbits(64):x}"
 
     def _grafted(self, body: Any, generated: Any) -> Any:
         """A body with one or two of the generated one's fields, often none."""
