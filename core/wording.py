@@ -45,10 +45,14 @@ def row_sentence(row: str, study: StudySpec) -> str:
 
 
 def said_once(cautions: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Each sentence of a study's cautions once, with the jobs that it is said of, such as `D_R, seed 0 (evaluate)`."""
+    """Each sentence of a study's cautions once, with the jobs that it is said of.
+
+    In the main study that is `D_R, seed 0 (evaluate)`, in others the job's name in the graph, `0/evaluate/source`.
+    """
     whose: dict[str, list[str]] = {}
     for caution in cautions:
-        whose.setdefault(caution["said"], []).append(f"{caution['row']}, seed {caution['seed']} ({caution['role']})")
+        of = caution.get("node") or f"{caution['row']}, seed {caution['seed']} ({caution['role']})"
+        whose.setdefault(caution["said"], []).append(of)
     return [(said, "; ".join(of)) for said, of in whose.items()]
 
 

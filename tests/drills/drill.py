@@ -76,9 +76,9 @@ class Record:
     def add(self, trial: Trial, commit: str, seconds: float) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        row = {"at": at, "seconds": round(seconds, 2), "commit": commit, **asdict(trial)}
+        row = json.dumps({"at": at, "seconds": round(seconds, 2), "commit": commit, **asdict(trial)})
         with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(row.replace(f"{ROOT}/", "") + "\n")  # records are shown elsewhere
 
     def forget(self) -> None:
         self.path.unlink(missing_ok=True)
