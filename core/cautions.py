@@ -55,7 +55,7 @@ def _masked(figures: Mapping[str, Any], black_box: Sequence[bool]) -> Iterator[s
             broken = sum(
                 round((before - after) * images)
                 for (before, after), blind, earlier in zip(
-                    _pairs(list(left.values())), black_box[1:], _any_before(black_box), strict=True
+                    pairwise(left.values()), black_box[1:], _any_before(black_box), strict=True
                 )
                 if blind and earlier
             )
@@ -65,10 +65,6 @@ def _masked(figures: Mapping[str, Any], black_box: Sequence[bool]) -> Iterator[s
                     "images that all attacks with gradients had left. The robust accuracy is that of a model which "
                     "hides its gradients, or of attacks that are too weak; the truth lies lower."
                 )
-
-
-def _pairs(values: Sequence[float]) -> list[tuple[float, float]]:
-    return list(pairwise(values))
 
 
 def _any_before(black_box: Sequence[bool]) -> list[bool]:

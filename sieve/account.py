@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import quote
 
 from sieve.objects import Record
 
@@ -194,4 +195,4 @@ class Account:
 
 def segment(name: str) -> str:
     """A name as one segment of a path."""
-    return name.replace("%", "%25").replace("/", "%2F").replace("?", "%3F").replace("#", "%23")
+    return quote(name, safe="")

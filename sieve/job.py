@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import httpx
 from pydantic import Field
@@ -68,9 +68,7 @@ class Job(Shareable):
     def _repr_html_(self) -> str:
         return job_card(self)
 
-    @property
-    def _path(self) -> str:
-        return f"/v1/jobs/{self.id}"
+    _collection: ClassVar[str] = "jobs"
 
     @property
     def done(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -57,9 +57,11 @@ class Shareable(Record):
     shared: bool = False
     """May everybody in the lab look at it and use it?"""
 
+    _collection: ClassVar[str]
+
     @property
     def _path(self) -> str:
-        raise NotImplementedError
+        return f"/v1/{self._collection}/{self.id}"
 
     def share(self) -> Self:
         """Let everybody in the lab look at it and use it; a job with all that it made and will make."""
@@ -178,9 +180,7 @@ class Dataset(Shareable):
         made = f" by {self.job}" if self.job else ""
         return f"<Dataset {self.id} {self.source}{made} {'x'.join(map(str, self.shape))}, {len(self.classes)} classes>"
 
-    @property
-    def _path(self) -> str:
-        return f"/v1/datasets/{self.id}"
+    _collection: ClassVar[str] = "datasets"
 
     def lineage(self) -> dict[str, Any]:
         """Where it comes from: `nodes`, itself first, each with job, spec, seed, hashes and versions."""
@@ -269,9 +269,7 @@ class Model(Shareable):
     def __repr__(self) -> str:
         return f"<Model {self.id} by {self.job} {'x'.join(map(str, self.shape))}, {self.classes} classes>"
 
-    @property
-    def _path(self) -> str:
-        return f"/v1/models/{self.id}"
+    _collection: ClassVar[str] = "models"
 
     def lineage(self) -> dict[str, Any]:
         """Where it comes from: `nodes`, itself first, each with job, spec, seed, hashes and versions."""
