@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import select as polling
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
+from pydantic_core import from_json
 from sqlalchemy import create_engine, event, func, select
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, configure_mappers
+
+UNUSED_SECONDS = 1.0
+"""A connection that was not asked for so long is asked first whether it is still there."""
 
 
 class Database:
@@ -21,15 +29,27 @@ class Database:
         # A server that cannot be reached is noticed within a lease, and so is one that went away without a word.
         patience = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5}
         self.engine = create_engine(
-            url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, connect_args=patience
+            url,
+            pool_size=pool_size,
+            max_overflow=10,
+            connect_args=patience,
+            json_deserializer=from_json,  # three times as fast as the standard library's
         )
+        self._looking = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self.engine, "connect", self._bound)
+        event.listen(self.engine, "checkout", self._still_there)
         configure_mappers()  # else the first statement would
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A session whose work is committed at the end of the block, or rolled back if it raises."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def looking(self) -> Iterator[Session]:
+        """A session that only looks: its statements begin nothing, so that nothing is sent when it ends."""
+        with Session(self._looking) as session:
             yield session
 
     @contextmanager
@@ -53,3 +73,26 @@ class Database:
         with connection.cursor() as cursor:
             cursor.execute("set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '15s'" + longest)
         connection.commit()
+
+    def _still_there(self, connection: Any, record: Any, _lent: object) -> None:
+        """See that a connection from the pool can be used; else all are made anew, as the database was restarted.
+
+        Of one that was in use just now it is enough that nothing has arrived: a server that ends says so.
+        """
+        before, now = record.info.get("lent_at"), time.monotonic()
+        record.info["lent_at"] = now
+        if before is None or (now - before < UNUSED_SECONDS and not _heard(connection)):
+            return
+        try:
+            self.engine.dialect.do_ping(connection)
+        except psycopg.Error:
+            raise InvalidatePoolError from None
+
+
+def _heard(connection: psycopg.Connection[Any]) -> bool:
+    """Has a connection of which nothing is asked received something, such as its end?"""
+    if connection.closed:
+        return True
+    arrived = polling.poll()
+    arrived.register(connection.fileno(), polling.POLLIN)
+    return bool(arrived.poll(0))
