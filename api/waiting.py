@@ -48,6 +48,11 @@ class Queue:
         }
 
     @cached_property
+    def busy_with(self) -> Mapping[str, str]:
+        """What the slots that take each sort of job are busy with, in words."""
+        return {sort: _busy(self.by_slot.get(sort, ()), slots) for sort, slots in self.offers.takers.items()}
+
+    @cached_property
     def first_of(self) -> Mapping[str, float]:
         """In how many seconds the first job of each owner ends, so far as they say."""
         return {one.owner: one.seconds_left for one in reversed(self.busy) if one.seconds_left is not None}
@@ -143,9 +148,8 @@ def _at_a_limit(job: Waiting, queue: Queue) -> _Why | None:
 
 
 def _in_line(job: Waiting, queue: Queue) -> _Why:
-    here, ends = queue.by_slot.get(job.slot, ()), queue.ends.get(job.slot, ())
+    busy, ends = queue.busy_with[job.slot], queue.ends.get(job.slot, ())
     seconds = ends[job.place - 1] if job.exact and job.place <= len(ends) else None
-    busy = _busy(here, queue.offers.takers[job.slot])
     if job.place == 1:
         return "next", f"it is next: {busy or 'it waits for a slot'}", seconds
     least = "" if job.exact else "at least "

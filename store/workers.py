@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Interval, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -43,8 +43,10 @@ def workers(session: Session) -> list[Worker]:
 
 def living(session: Session, silence: float) -> list[Worker]:
     """Workers that were heard of in the last `silence` seconds, oldest first."""
-    recent = Worker.seen_at >= func.now() - timedelta(seconds=silence)
-    return list(session.scalars(select(Worker).where(recent).order_by(Worker.id)))
+    return list(session.scalars(_LIVING, {"silence": timedelta(seconds=silence)}))
+
+
+_LIVING = select(Worker).where(Worker.seen_at >= func.now() - bindparam("silence", type_=Interval)).order_by(Worker.id)
 
 
 def ready(session: Session, silence: float) -> int:
@@ -85,7 +87,10 @@ def release(session: Session, *, host: str, slot: str = "") -> None:
 
 def holds(session: Session) -> dict[tuple[str, str], Hold]:
     """All holds, by host and slot (empty: the whole host)."""
-    return {(row.host, row.slot): row for row in session.scalars(select(Hold).order_by(Hold.host, Hold.slot))}
+    return {(row.host, row.slot): row for row in session.scalars(_HOLDS)}
+
+
+_HOLDS = select(Hold).order_by(Hold.host, Hold.slot)
 
 
 def hold_over(held: Mapping[tuple[str, str], Hold], host: str, slot: str) -> Hold | None:

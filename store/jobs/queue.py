@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -12,8 +13,7 @@ from store.fairness import ADVANCE, GPU_HOURS_LEFT, THIS_WEEK, USED, WEEK_GPU_SE
 from store.tables import User
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A queued job. Everyone sees owner, kind, priority and place of what is ahead."""
 
     id: str
@@ -42,8 +42,7 @@ class Waiting:
     """False where it could start on GPUs alone, and all hours are used."""
 
 
-@dataclass(frozen=True)
-class Blocked:
+class Blocked(NamedTuple):
     """A job of the viewer's that waits for others."""
 
     id: str
@@ -60,8 +59,7 @@ class Blocked:
     """How long that one will run on, by its own estimate."""
 
 
-@dataclass(frozen=True)
-class Busy:
+class Busy(NamedTuple):
     """A running job, and the slot that it holds."""
 
     id: str
@@ -178,17 +176,17 @@ def waiting(session: Session, viewer: User, *, on_gpus: bool, limit: int = 100) 
         on_gpus: do all slots that take `accelerator` jobs have a GPU? Only there GPU hours are limited.
     """
     rows = session.execute(_WAITING, {"viewer": viewer.id, "on_gpus": on_gpus, "limit": limit})
-    return [Waiting(*row) for row in rows]
+    return [Waiting._make(row) for row in rows]
 
 
 def blocked(session: Session, viewer: User, *, limit: int = 100) -> Sequence[Blocked]:
     """The viewer's jobs that wait for others."""
-    return [Blocked(*row) for row in session.execute(_BLOCKED, {"viewer": viewer.id, "limit": limit})]
+    return [Blocked._make(row) for row in session.execute(_BLOCKED, {"viewer": viewer.id, "limit": limit})]
 
 
 def busy(session: Session, viewer: User) -> Sequence[Busy]:
     """The running jobs, the one that ends first first."""
-    return [Busy(*row) for row in session.execute(_BUSY, {"viewer": viewer.id})]
+    return [Busy._make(row) for row in session.execute(_BUSY, {"viewer": viewer.id})]
 
 
 def service(session: Session) -> Service:
