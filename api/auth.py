@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -19,7 +19,7 @@ from store.tables import ApiKey, User
 from store.wakeups import Bell
 
 _bearer = HTTPBearer(auto_error=False, description="A key, as `Authorization: Bearer sieve_…`")
-_Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 async def _database(request: Request) -> Database:
@@ -52,7 +52,8 @@ async def _turn(request: Request) -> AsyncIterator[None]:
         yield
 
 
-_InTurn = Annotated[None, Depends(_turn, scope="function")]
+in_turn = Depends(_turn, scope="function")
+_InTurn = Annotated[None, in_turn]
 
 
 def _session(database: DatabaseOf, _: _InTurn) -> Iterator[OrmSession]:
@@ -69,12 +70,17 @@ Session = Annotated[OrmSession, Depends(_session, scope="function")]
 """The request's transaction."""
 
 
-def _authenticated(request: Request, session: OrmSession, credentials: HTTPAuthorizationCredentials | None) -> User:
+def _authenticated(
+    request: Request,
+    session: OrmSession,
+    credentials: HTTPAuthorizationCredentials | None,
+    find: Callable[[OrmSession, str], ApiKey | None] = accounts.bearer,
+) -> User:
     """Who asks. Their key must be good for what the method does, and they must not ask too often."""
     rates: Rates = request.app.state.rates
     if credentials is None:
         raise unauthenticated("this needs a key: Authorization: Bearer sieve_…")
-    key = accounts.bearer(session, credentials.credentials)
+    key = find(session, credentials.credentials)
     if key is None:
         rates.take(f"address {request.client.host if request.client else ''}")
         raise unauthenticated("the key is unknown, expired or revoked")
@@ -87,6 +93,11 @@ def _authenticated(request: Request, session: OrmSession, credentials: HTTPAutho
 def viewer_of(request: Request, session: OrmSession, credentials: HTTPAuthorizationCredentials | None) -> User:
     """The user who asks, for dependencies that know another way in as well. Raises `Problem`."""
     return _authenticated(request, session, credentials)
+
+
+def looker_of(request: Request, session: OrmSession, credentials: HTTPAuthorizationCredentials | None) -> User:
+    """The user who asks, of no session: cheap, for who only looks. Raises `Problem`."""
+    return _authenticated(request, session, credentials, accounts.looker)
 
 
 def credentials_of(request: Request) -> HTTPAuthorizationCredentials | None:
@@ -109,19 +120,19 @@ def need(key: ApiKey, scope: accounts.Scope) -> None:
     raise Problem(403, "insufficient_scope", f"this needs a key with the scope {scope!r}", headers=told)
 
 
-def _viewer(request: Request, session: Session, credentials: _Credentials) -> User:
+def _viewer(request: Request, session: Session, credentials: Credentials) -> User:
     return _authenticated(request, session, credentials)
 
 
-def _waiting_viewer(request: Request, database: DatabaseOf, credentials: _Credentials) -> User:
-    with database.transaction() as session:
-        return _authenticated(request, session, credentials)
+def _waiting_viewer(request: Request, database: DatabaseOf, credentials: Credentials) -> User:
+    with database.looking() as session:
+        return looker_of(request, session, credentials)
 
 
 Viewer = Annotated[User, Depends(_viewer)]
 """The user who asks."""
 WaitingViewer = Annotated[User, Depends(_waiting_viewer)]
-"""The user who asks, in a transaction that is over: for handlers that wait or stream and hold no connection."""
+"""The user who asks, in a session that is over: for handlers that wait or stream and hold no connection."""
 
 
 def _key(request: Request, viewer: Viewer) -> ApiKey:

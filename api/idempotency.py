@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session as OrmSession
 
 from api.auth import Session, Viewer
+from api.looking import Looked
 from api.problems import Problem
 from store import idempotency, tables
 
@@ -47,7 +47,7 @@ class _Asked:
     usual_status: int
 
 
-class Repeatable(APIRoute):
+class Repeatable(Looked):
     """A route whose POST heeds the key, unless its handler sees to that itself."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], *, methods: Any = None, **settings: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from store.errors import Conflict, NotFound
@@ -88,12 +88,28 @@ def authenticate(session: Session, key: str) -> User | None:
 
 def bearer(session: Session, key: str) -> ApiKey | None:
     """The key that somebody shows; None where it is none, revoked or expired. Compares in constant time."""
+    found = session.scalar(_BEARER, {"prefix": _prefix(key)})
+    return found if _is_whole(key, found.secret_hash if found else None) else None
+
+
+def looker(session: Session, key: str) -> ApiKey | None:
+    """As `bearer`, at a third of the cost: key and user are copies that belong to no session. For who only looks."""
+    found = session.connection().execute(_LOOKER, {"prefix": _prefix(key)}).one_or_none()
+    if not _is_whole(key, found.secret_hash if found else None) or found is None:
+        return None
+    user = User(id=found.user_id, name=found.name, role=found.role)
+    return ApiKey(id=found.id, user_id=found.user_id, scopes=found.scopes, user=user)
+
+
+def _prefix(key: str) -> str:
+    return key.split("_", 2)[1].replace("\0", "") if "_" in key else ""
+
+
+def _is_whole(key: str, secret_hash: str | None) -> bool:
+    """Is this all of the key whose secret has this hash?"""
     scheme, _, rest = key.partition("_")
-    prefix, _, secret = rest.partition("_")
-    found = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix.replace("\0", ""), _good()))
-    expected = found.secret_hash if found else _hash("")
-    same = hmac.compare_digest(expected, _hash(secret))
-    return found if found and same and scheme == "sieve" else None
+    same = hmac.compare_digest(secret_hash or _hash(""), _hash(rest.partition("_")[2]))
+    return secret_hash is not None and same and scheme == "sieve"
 
 
 def key(session: Session, key_id: str) -> ApiKey | None:
@@ -103,6 +119,15 @@ def key(session: Session, key_id: str) -> ApiKey | None:
 
 def _good() -> ColumnElement[bool]:
     return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
+
+
+_BEARER = select(ApiKey).where(ApiKey.prefix == bindparam("prefix"), _good())
+_LOOKER = (
+    select(ApiKey.id, ApiKey.user_id, ApiKey.secret_hash, ApiKey.scopes, User.name, User.role)
+    .join(User, User.id == ApiKey.user_id)
+    .where(ApiKey.prefix == bindparam("prefix"), _good())
+)
+"""Both are made once: one of them is asked with every request."""
 
 
 def keys(session: Session, user: User) -> list[ApiKey]:

@@ -48,7 +48,7 @@ def show(
 ) -> Response:
     """The page of a job; a study has one of its own."""
     row = read.get(session, visitor.user, job_id)
-    job = views.job(session, row)
+    job = views.job(session, read.whole(session, visitor.user, job_id))
     other, wrong = _other(session, visitor.user, against.strip())
     curves = read.metrics(session, job.id, points=POINTS)
     log = surroundings.log(session, job.id, last=LINES)
@@ -69,7 +69,7 @@ def show(
     }
     if row.kind != "study":
         return page(request, visitor, "job.html.j2", **values)
-    values |= study.shown(session, row, blobs, of_class, index)
+    values |= study.shown(session, row, job, blobs, of_class=of_class, index=index)
     values["live"] = None if job.state in TERMINAL else f"/jobs/{job.id}/changes"
     return page(request, visitor, "study.html.j2", **values)
 

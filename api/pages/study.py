@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session as OrmSession
 
-from api import views
+from api import schemas
 from api.auth import DatabaseOf
 from api.pages import graph, pictures
 from api.pages.paper import Printed
@@ -45,9 +45,10 @@ def live(job_id: str, database: DatabaseOf, watcher: WatcherOf) -> Response:
     return stream(changes(database, look, over))
 
 
-def shown(session: OrmSession, row: Job, blobs: BlobStore, of_class: str, index: int) -> dict[str, Any]:
+def shown(
+    session: OrmSession, row: Job, job: schemas.Job, blobs: BlobStore, *, of_class: str, index: int
+) -> dict[str, Any]:
     """Values for the template."""
-    job = views.job(session, row)
     values: dict[str, Any] = {
         "drawing": graph.drawing(job.children, surroundings.graph(session, row.id)),
         "numbers": None,

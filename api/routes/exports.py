@@ -46,8 +46,7 @@ def export_dataset(
     job = exports.export_job(session, row, body.format, viewer=viewer)
     if job is None:
         job = submit.submit(session, owner=viewer, spec=exports.export_spec(row, body.format)).job
-        session.refresh(job)
     elif job.finished_at is not None:
         response.status_code = 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return views.job(session, job)
+    return views.changed(session, viewer, job.id)

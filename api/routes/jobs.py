@@ -14,8 +14,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sqlalchemy.orm import Session as OrmSession
 
 from api import paging, plans, schemas, views
-from api.auth import BellOf, DatabaseOf, Session, Viewer, WaitingViewer, admins_only
+from api.auth import BellOf, Session, Viewer, admins_only, in_turn
 from api.idempotency import IdempotencyKey, Repeatable, body_sha256
+from api.looking import LookerOf
 from api.pointers import FieldError
 from api.problems import invalid
 from api.submission import Labels, Text, parse_submission
@@ -84,14 +85,12 @@ def submit_job(
         idempotency=None if idempotency_key is None else (idempotency_key, body_sha256(body)),
     )
     response.headers["Location"] = f"/v1/jobs/{submitted.job.id}"
-    session.refresh(submitted.job)
-    return views.job(session, submitted.job)
+    return views.changed(session, viewer, submitted.job.id)
 
 
-@router.get("", response_model=schemas.Page[schemas.JobRow])
+@router.get("", response_model=schemas.Page[schemas.JobRow], dependencies=[in_turn])
 def list_jobs(
-    session: Session,
-    viewer: Viewer,
+    looker: LookerOf,
     *,
     state: Annotated[str | None, Query(description="Such as running; several with commas between.")] = None,
     kind: Annotated[str | None, Query(description="Such as train; several with commas between.")] = None,
@@ -105,56 +104,57 @@ def list_jobs(
     cursor: paging.Cursor = None,
 ) -> Response:
     """Jobs in short, newest first."""
-    owner_id = None
-    if owner is not None:
-        user = accounts.find_user(session, owner)
-        if user is None:
-            return paging.answer(schemas.Page[schemas.JobRow](data=[]))
-        owner_id = user.id
-    rows = read.page(
-        session,
-        viewer,
-        states=_states(state),
-        kinds=kind.split(",") if kind else (),
-        owner=owner_id,
-        label=_label(label),
-        study=None if study == "none" else study,
-        top_level=study == "none",
-        shared=shared,
-        created_after=created_after,
-        created_before=created_before,
-        before=paging.decode(cursor),
-        limit=limit + 1,
-    )
-    shown = {row.id: row for row in views.job_rows(session, rows[:limit])}
-    return paging.answer(paging.page(rows, limit, lambda row: row.id, lambda row: shown[row.id]))
+    with looker.looking() as (session, viewer):
+        owner_id = None
+        if owner is not None:
+            user = accounts.find_user(session, owner)
+            if user is None:
+                return paging.answer(schemas.Page[schemas.JobRow](data=[]))
+            owner_id = user.id
+        rows = read.page(
+            session,
+            viewer,
+            states=_states(state),
+            kinds=kind.split(",") if kind else (),
+            owner=owner_id,
+            label=_label(label),
+            study=None if study == "none" else study,
+            top_level=study == "none",
+            shared=shared,
+            created_after=created_after,
+            created_before=created_before,
+            before=paging.decode(cursor),
+            limit=limit + 1,
+        )
+        return paging.answer(paging.page(views.job_rows(session, rows), limit, lambda job: job.id, lambda job: job))
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", response_model=schemas.Job)
 async def show_job(
     job_id: str,
-    database: DatabaseOf,
-    viewer: WaitingViewer,
-    response: Response,
+    looker: LookerOf,
     *,
     prefer: Annotated[str | None, Header(description="`wait=N`: answer when the job has ended, or after N s.")] = None,
-) -> schemas.Job:
+) -> Response:
     """A job, whole. Waits without holding a connection."""
-
-    def look(*, anyway: bool) -> schemas.Job | None:
-        with database.transaction() as session:
-            row = read.get(session, viewer, job_id)
-            return views.job(session, row) if anyway or row.state in TERMINAL else None
-
     wait = _wait(prefer)
-    if wait is not None:
-        response.headers["Preference-Applied"] = f"wait={wait:g}"
+
+    def look(*, anyway: bool) -> Response | None:
+        with looker.looking() as (session, viewer):
+            row = read.whole(session, viewer, job_id)
+            if not anyway and row["state"] not in TERMINAL:
+                return None
+            answer = paging.answer(views.job(session, row))
+        if wait is not None:
+            answer.headers["Preference-Applied"] = f"wait={wait:g}"
+        return answer
+
     until = time.monotonic() + (wait or 0)
     while True:
         last = time.monotonic() >= until
-        job = await run_in_threadpool(look, anyway=last)
-        if job is not None:
-            return job
+        answer = await run_in_threadpool(look, anyway=last)
+        if answer is not None:
+            return answer
         await anyio.sleep(min(LOOK_SECONDS, max(until - time.monotonic(), 0)))
 
 
@@ -166,8 +166,7 @@ def change_job(job_id: str, body: Changes, session: Session, viewer: Viewer) -> 
     amend.amend(session, row, name=body.name, labels=body.labels)
     if body.shared is not None:
         amend.share(session, row, shared=body.shared)
-    session.refresh(row)
-    return views.job(session, row)
+    return views.changed(session, viewer, row.id)
 
 
 @router.delete("/{job_id}", status_code=204)
@@ -209,9 +208,7 @@ def move_job_to_the_front(job_id: str, session: Session, viewer: Viewer) -> sche
 def _asked(
     session: OrmSession, viewer: tables.User, job_id: str, ask: Callable[[OrmSession, tables.Job], tables.Job]
 ) -> schemas.Job:
-    row = ask(session, read.own(session, viewer, job_id))
-    session.refresh(row)
-    return views.job(session, row)
+    return views.changed(session, viewer, ask(session, read.own(session, viewer, job_id)).id)
 
 
 def _states(text: str | None) -> list[str]:

@@ -10,26 +10,26 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session as OrmSession
 
 from api import paging, schemas, waiting
-from api.auth import Session, SettingsOf, Viewer, signed_in
+from api.auth import Session, SettingsOf, in_turn, signed_in
+from api.looking import Looked, LookerOf
 from store import tables, workers
 from store.jobs import queue, surroundings
 from store.settings import Settings
 
-router = APIRouter(prefix="/v1", tags=["queue"])
+router = APIRouter(prefix="/v1", tags=["queue"], route_class=Looked)
 
 Holds = Mapping[tuple[str, str], tables.Hold]
 
 
-@router.get("/queue", response_model=schemas.Page[schemas.Waiting])
-def show_queue(
-    session: Session, viewer: Viewer, settings: SettingsOf, *, limit: Annotated[int, Query(ge=1, le=500)] = 50
-) -> Response:
+@router.get("/queue", response_model=schemas.Page[schemas.Waiting], dependencies=[in_turn])
+def show_queue(looker: LookerOf, settings: SettingsOf, *, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Response:
     """The waiting jobs in the order in which they will start, and why each waits.
 
     Of each sort of slot the first `limit`, and as many of your own wherever they stand, with those that need other
     jobs at the end; of others' jobs only owner, kind, priority and place.
     """
-    return paging.answer(schemas.Page(data=waiting_jobs(session, viewer, settings, limit)))
+    with looker.looking() as (session, viewer):
+        return paging.answer(schemas.Page(data=waiting_jobs(session, viewer, settings, limit)))
 
 
 def waiting_jobs(session: OrmSession, viewer: tables.User, settings: Settings, limit: int) -> list[schemas.Waiting]:

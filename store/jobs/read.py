@@ -3,18 +3,67 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, text
+from sqlalchemy import Boolean, ColumnElement, Select, bindparam, literal_column, or_, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, defer
 
 from store.catalogue import open_to, visible_to
 from store.errors import NotFound
 from store.ids import least_id
 from store.lifecycle import State
-from store.tables import Artifact, Event, Job, User
+from store.tables import Artifact, Dataset, Event, Job, Model, User
+
+Shown = dict[str, Any]
+"""What is shown of a job, by the names that answers have: at a third of what a mapped object costs."""
+
+_IN_SHORT = select(
+    *(Job.id, Job.kind, Job.name, Job.state, Job.status_code, Job.status_message, Job.retryable, Job.progress),
+    *(Job.labels, Job.priority, Job.attention, User.name.label("owner"), Job.shared, Job.slot, Job.shards),
+    *(Job.study_id.label("study"), Job.node, Job.shard_of),
+    *(Job.created_at, Job.queued_at, Job.started_at, Job.finished_at),
+).join(User, User.id == Job.owner_id)
+
+_HISTORY = """
+    select jsonb_agg(data || jsonb_build_object('at', at) order by id) from events
+    where job_id = jobs.id and type = 'state'
+"""
+
+_WHOLE = _IN_SHORT.add_columns(
+    *(Job.spec, Job.produces, Job.result),
+    *(Job.max_queue_seconds.label("max_queue_time"), Job.max_run_seconds.label("max_run_time")),
+    *(Job.gpu_seconds, Job.cpu_seconds, Job.joules, Job.failures),
+    select(Dataset.id).where(Dataset.job_id == Job.id).scalar_subquery().label("dataset"),
+    select(Model.id).where(Model.job_id == Job.id).scalar_subquery().label("model"),
+    literal_column(f"({_HISTORY})", JSONB).label("state_history"),
+).where(
+    Job.id == bindparam("job"),
+    or_(bindparam("everything", type_=Boolean), Job.owner_id == bindparam("viewer"), Job.shared),
+)
+
+
+def whole(session: Session, viewer: User, job_id: str) -> Shown:
+    """One job as it is shown: what lists have of it, and the rest. `dataset` and `model` are what it made;
+    `state_history` are its changes of state, oldest first: data of the events, and `at`.
+
+    Raises:
+        NotFound: there is none that the viewer may look at.
+    """
+    asked = {"job": job_id, "viewer": viewer.id, "everything": viewer.role == "admin"}
+    found = _shown(session, _WHOLE, asked)
+    if not found:
+        raise NotFound("job", job_id)
+    return found[0]
+
+
+def _shown(session: Session, query: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> list[Shown]:
+    found = session.connection().execute(query, values)
+    names = tuple(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found.all()]
 
 
 def get(session: Session, viewer: User, job_id: str) -> Job:
@@ -49,9 +98,8 @@ def page(
     created_before: datetime | None = None,
     before: str | None = None,
     limit: int = 50,
-) -> list[Job]:
-    """Jobs, newest first, without what only a whole job shows (spec, result). `owner` is a user's id, `before` the last
-    id of the page before.
+) -> Sequence[Shown]:
+    """Jobs in short, newest first. `owner` is a user's id, `before` the last id of the page before.
 
     With `study`, only that study's jobs; with `top_level`, only jobs that are part of no study or larger job; with
     `shared`, what anybody shares with the lab, instead of the viewer's own.
@@ -86,10 +134,12 @@ def page(
         conditions += " and kind = any(:kinds)" if kinds else ""
         statement = _LISTED.format(where=conditions)
         values |= {"states": list(states), "kinds": list(kinds)}
-    ids = text(statement).columns(Job.id)
-    whole = (defer(column) for column in (Job.spec, Job.result, Job.produces, Job.work, Job.taken))
-    query = select(Job).where(Job.id.in_(ids.subquery().select())).order_by(Job.id.desc()).options(*whole)
-    return list(session.scalars(query, {**values, "limit": limit}))
+    return _shown(session, _in_short(statement), {**values, "limit": limit})
+
+
+@lru_cache(maxsize=256)
+def _in_short(ids: str) -> Select[*tuple[Any, ...]]:
+    return _IN_SHORT.where(text(f"jobs.id in ({ids})")).order_by(Job.id.desc())
 
 
 _LISTED = "select id from jobs where {where} order by id desc limit :limit"
@@ -127,12 +177,6 @@ def children(session: Session, job: Job) -> list[Job]:
 def events(session: Session, job_id: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
     """A job's events with ids above `after`, oldest first."""
     query = select(Event).where(Event.job_id == job_id, Event.id > after).order_by(Event.id).limit(limit)
-    return list(session.scalars(query))
-
-
-def state_history(session: Session, job_id: str) -> list[Event]:
-    """A job's changes of state, oldest first."""
-    query = select(Event).where(Event.job_id == job_id, Event.type == "state").order_by(Event.id)
     return list(session.scalars(query))
 
 

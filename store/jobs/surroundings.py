@@ -1,4 +1,4 @@
-"""What stands around jobs: their owners' names, what they made, a study's jobs and files, logs, what went in."""
+"""What stands around jobs: what they made, a study's jobs and files, logs, what went in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import case, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
+from store.jobs.read import Shown
 from store.lifecycle import TERMINAL, State
 from store.tables import Artifact, Dataset, Event, Job, Json, Model, Need, User
 
@@ -34,20 +35,10 @@ class File:
     node: str | None
 
 
-def owners(session: Session, user_ids: Iterable[str]) -> dict[str, str]:
-    """Names of users by id. Who asks is loaded in most sessions, and most jobs are theirs."""
-    wanted = set(user_ids)
-    names = {user.id: user.name for user in session.identity_map.values() if isinstance(user, User)}
-    if missing := wanted - names.keys():
-        rows = session.execute(select(User.id, User.name).where(User.id.in_(missing)))
-        names |= {row.id: row.name for row in rows}
-    return {id: names[id] for id in wanted}
-
-
-def parts(session: Session, jobs: Iterable[Job]) -> dict[str, list[Part]]:
+def parts(session: Session, jobs: Iterable[Shown]) -> dict[str, list[Part]]:
     """The jobs of those among `jobs` that are studies, in the order of their graphs, and the shares of those that were
     shared out, by the id of the whole."""
-    found: dict[str, list[Part]] = {job.id: [] for job in jobs if job.slot == "none" or job.shards}
+    found: dict[str, list[Part]] = {job["id"]: [] for job in jobs if job["slot"] == "none" or job["shards"]}
     columns = (Job.id, Job.kind, Job.node, Job.state, Job.progress, Job.started_at)
     for whole in (Job.study_id, Job.shard_of) if found else ():
         query = select(whole.label("whole"), *columns).where(whole.in_(found)).order_by(Job.id)
@@ -70,13 +61,13 @@ def files(session: Session, job: Job) -> list[File]:
     return [File(artifact, node) for artifact, node in session.execute(query.order_by(Job.id, Artifact.name))]
 
 
-def used(session: Session, job: Job) -> dict[str, Any]:
+def used(session: Session, job: Shown) -> dict[str, Any]:
     """`gpu_seconds`, `cpu_seconds` and `joules` of a job; of a study, of all its jobs."""
     names = ("gpu_seconds", "cpu_seconds", "joules")
-    if job.slot != "none":
-        return {name: getattr(job, name) for name in names}
+    if job["slot"] != "none":
+        return {name: job[name] for name in names}
     query = select(func.sum(Job.gpu_seconds), func.sum(Job.cpu_seconds), func.sum(Job.joules))
-    return dict(zip(names, session.execute(query.where(Job.study_id == job.id)).one(), strict=True))
+    return dict(zip(names, session.execute(query.where(Job.study_id == job["id"])).one(), strict=True))
 
 
 def log(session: Session, job_id: str, *, last: int | None = None) -> list[Event]:

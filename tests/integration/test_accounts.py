@@ -46,6 +46,7 @@ def test_what_is_nearly_a_key_opens_nothing(database: Database, damage: str) -> 
     with database.transaction() as session:
         key = accounts.create_key(session, ada)
         assert accounts.authenticate(session, damage.format(key)) is None
+        assert accounts.looker(session, damage.format(key)) is None
 
 
 def test_names_are_taken_once(database: Database) -> None:

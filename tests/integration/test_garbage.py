@@ -63,7 +63,7 @@ def test_a_deleted_job_leaves_nothing(database: Database, hand: Hand, blobs: Dis
     remove(database, study)
     collect(database, blobs, wait_seconds=0)
     with database.transaction() as session:
-        assert [job.id for job in read.page(session, ada)] == [kept.id]
+        assert [job["id"] for job in read.page(session, ada)] == [kept.id]
         left = {row.sha256 for row in session.scalars(select(Artifact))}
         assert {row.job_id for row in session.scalars(select(Event))} == {kept.id}
     assert stored(blobs) == left == set(rows(database))

@@ -1,0 +1,81 @@
+"""What is looked at often is read in one thread, without a transaction: who may not look is still turned away first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from api.app import create_app
+from store import accounts
+from store.database import Database
+from store.settings import Settings
+
+TRAIN = {"kind": "train", "dataset": "digits", "architecture": "convnet", "epochs": 2}
+OFTEN = ("/v1/jobs", "/v1/jobs?state=queued", "/v1/queue", "/v1/jobs/{job}")
+
+
+@pytest.fixture
+def hurried(settings: Settings, keys: dict[str, str]) -> Iterator[TestClient]:
+    """Ada, who may ask ten times at once, and once a second after that."""
+    told = settings.model_copy(update={"requests_per_second": 1.0})
+    with TestClient(create_app(told), headers={"Authorization": f"Bearer {keys['ada']}"}) as client:
+        yield client
+
+
+def test_who_may_not_look_is_not_told_what_else_is_wrong(
+    visitor: TestClient, ada: TestClient, database: Database
+) -> None:
+    with database.transaction() as session:
+        user = accounts.find_user(session, "ada")
+        assert user is not None
+        submits_only = accounts.create_key(session, user, scopes=["submit"])
+    for path in ("/v1/jobs?limit=0", "/v1/jobs?created_after=now", "/v1/queue?limit=501"):
+        assert visitor.get(path).status_code == 401, path
+        assert visitor.get(path, headers={"Authorization": "Bearer sieve_0_0"}).status_code == 401, path
+        refused = visitor.get(path, headers={"Authorization": f"Bearer {submits_only}"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope"), path
+        assert ada.get(path).status_code == 422, path
+
+
+def test_a_revoked_key_opens_nothing_from_then_on(ada: TestClient, database: Database) -> None:
+    job = ada.post("/v1/jobs", json=TRAIN).json()["id"]
+    paths = [path.format(job=job) for path in OFTEN]
+    assert {ada.get(path).status_code for path in paths} == {200}
+    with database.transaction() as session:
+        user = accounts.find_user(session, "ada")
+        assert user is not None
+        accounts.reset_keys(session, user)
+    assert {ada.get(path).status_code for path in paths} == {401}
+
+
+def test_who_waits_for_a_job_has_asked_once(hurried: TestClient) -> None:
+    job = hurried.post("/v1/jobs", json=TRAIN).json()["id"]
+    waited = hurried.get(f"/v1/jobs/{job}", headers={"Prefer": "wait=1"})
+    assert (waited.status_code, waited.headers["Preference-Applied"]) == (200, "wait=1")
+    statuses = [hurried.get(f"/v1/jobs/{job}").status_code for _ in range(12)]
+    assert statuses.count(200) >= 8
+    assert statuses[-1] == 429
+
+
+def test_connections_that_a_restart_has_cut_are_made_anew(database: Database) -> None:
+    there = text("select pg_backend_pid()")
+    for session_of in (database.transaction, database.looking):
+        with session_of() as session:
+            before = session.scalar(there)
+        other = Database(database.url)
+        with other.transaction() as session:  # as a restart does
+            session.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": before})
+        other.dispose()
+        with session_of() as session:
+            assert session.scalar(there) != before
+
+
+def test_looking_begins_no_transaction(database: Database) -> None:
+    now = text("select now()")
+    with database.looking() as session:
+        assert session.scalar(now) != session.scalar(now)
+    with database.transaction() as session:
+        assert session.scalar(now) == session.scalar(now)
