@@ -41,7 +41,10 @@ def create_user(session: Session, name: str, role: Role) -> User:
 
 def find_user(session: Session, name: str) -> User | None:
     """The user called `name`."""
-    return session.scalar(select(User).where(User.name == name))
+    return session.scalar(_BY_NAME, {"name": name})
+
+
+_BY_NAME = select(User).where(User.name == bindparam("name"))
 
 
 def users(session: Session) -> list[User]:

@@ -176,17 +176,17 @@ def waiting(session: Session, viewer: User, *, on_gpus: bool, limit: int = 100) 
         on_gpus: do all slots that take `accelerator` jobs have a GPU? Only there GPU hours are limited.
     """
     rows = session.execute(_WAITING, {"viewer": viewer.id, "on_gpus": on_gpus, "limit": limit})
-    return [Waiting._make(row) for row in rows]
+    return [Waiting._make(row) for row in rows.all()]
 
 
 def blocked(session: Session, viewer: User, *, limit: int = 100) -> Sequence[Blocked]:
     """The viewer's jobs that wait for others."""
-    return [Blocked._make(row) for row in session.execute(_BLOCKED, {"viewer": viewer.id, "limit": limit})]
+    return [Blocked._make(row) for row in session.execute(_BLOCKED, {"viewer": viewer.id, "limit": limit}).all()]
 
 
 def busy(session: Session, viewer: User) -> Sequence[Busy]:
     """The running jobs, the one that ends first first."""
-    return [Busy._make(row) for row in session.execute(_BUSY, {"viewer": viewer.id})]
+    return [Busy._make(row) for row in session.execute(_BUSY, {"viewer": viewer.id}).all()]
 
 
 def service(session: Session) -> Service:
