@@ -88,53 +88,75 @@ _LEFT = """
     greatest(0, cast(progress ->> 'eta_seconds' as double precision) - extract(epoch from now() - progressed_at))
 """
 
-_HEADS = f"""
-    select owners.*, sorts.slot, head.id, head.priority, head.queued_at,
-           coalesce(running >= max_running, false)
-               or (sorts.slot = 'accelerator' and :on_gpus and not gpu_hours_left) as held,
-           used + {ADVANCE}::double precision * head.nth as turn
-    from owners
-    cross join lateral (
-        select id, priority, queued_at, row_number() over (order by priority desc, queued_at, id) as nth
-        from jobs
-        where owner_id = user_id and slot = sorts.slot and state = 'queued'
-        order by priority desc, queued_at, id
-        limit :limit
-    ) head
+
+def _heads(owners: str, start: str, count: str) -> str:
+    """SQL, of a `sort` of slot: of each of these owners (user_id, used, held) the jobs that wait for it, in the order
+    in which theirs would start: `count` of them, after the first `start`."""
+    return f"""
+        select user_id, used, held, head.*, used + {ADVANCE}::double precision * nth as turn
+        from {owners} owner
+        cross join lateral (
+            select id, priority, queued_at, row_number() over (order by priority desc, queued_at, id) as nth
+            from jobs
+            where owner_id = user_id and slot = sort and state = 'queued'
+            order by priority desc, queued_at, id
+            offset {start} limit {count}
+        ) head
+    """
+
+
+def _first(heads: str) -> str:
+    """SQL, of `sorts`: for each the first `limit` of these heads, and the place that each has among them."""
+    order = "held, priority desc, turn, user_id"
+    return f"""
+        select sort, heads.*, row_number() over (partition by sort order by {order}) as at
+        from sorts
+        cross join lateral ({heads} order by {order} limit :limit) heads
+    """
+
+
+_FEW = "(1 + :limit / 10)"
+_OWNERS = "(select user_id, used, running_held or (sort = 'accelerator' and hours_held) as held from owners)"
+_FURTHER = f"(select user_id, used, held, at from few where few.sort = sorts.sort and nth = {_FEW})"
+_AHEAD = f"""
+    select user_id, used, held, id, priority, queued_at, nth, turn from few where few.sort = sorts.sort
+    union all
+    {_heads(_FURTHER, _FEW, ":limit - at")}
 """
-"""SQL, of `owners` and `sorts`: of each owner the first jobs that wait for a sort of slot."""
 
 _WAITING = text(f"""
     with owners as materialized (
-        select accounts.user_id, accounts.running, {USED} as used,
-               {limit("max_running")} as max_running, {limit("max_gpu_hours")} as max_gpu_hours,
-               {WEEK_GPU_SECONDS} / 3600 as gpu_hours, {GPU_HOURS_LEFT} as gpu_hours_left
-        from accounts, policy
+        select *, coalesce(running >= max_running, false) as running_held, :on_gpus and not gpu_hours_left as hours_held
+        from (
+            select accounts.user_id, users.name as owner, accounts.running, {USED} as used,
+                   {limit("max_running")} as max_running, {limit("max_gpu_hours")} as max_gpu_hours,
+                   {WEEK_GPU_SECONDS} / 3600 as gpu_hours, {GPU_HOURS_LEFT} as gpu_hours_left
+            from accounts join users on users.id = accounts.user_id, policy
+        ) owner
     ),
-    sorts (slot) as (values ('accelerator'), ('cpu')),
-    first as materialized (
-        select ordered.*, row_number() over (partition by ordered.slot order by held, priority desc, turn, user_id)
-                   as at
-        from sorts
-        cross join lateral ({_HEADS} order by held, priority desc, turn, user_id limit :limit) ordered
-    ),
+    sorts (sort) as (values ('accelerator'), ('cpu')),
+    few as materialized ({_first(_heads(_OWNERS, "0", _FEW))}),
+    first as materialized ({_first(_AHEAD)}),
     shown as (
         select * from first
         union all
-        select mine.*, :limit + 1
+        select sort, mine.*, :limit + 1
         from sorts
-        cross join lateral ({_HEADS} where user_id = :viewer) mine
-        where mine.id not in (select id from first)
+        cross join lateral ({_heads(_OWNERS, "0", ":limit")} where user_id = :viewer) mine
+        where id not in (select id from first)
     )
-    select shown.id, jobs.kind, users.name as owner, shown.priority, shown.slot, user_id = :viewer as mine,
+    select shown.id, kind, owner, shown.priority, sort, user_id = :viewer as mine,
            cast(extract(epoch from now() - shown.queued_at) as double precision) as seconds,
            at, at <= :limit as exact, running, max_running, gpu_hours, max_gpu_hours,
-           gpu_hours_left or shown.slot <> 'accelerator' or not :on_gpus
+           sort <> 'accelerator' or not hours_held
     from shown
     join jobs on jobs.id = shown.id
-    join users on users.id = user_id
-    order by at, shown.slot, turn
+    join owners using (user_id)
+    order by at, sort, turn
 """)
+"""The order of claims, read only as far as the first `limit` need it. First a few jobs of each owner are put in order
+(`few`). Where the last of an owner's few is at place `at` there, at least so many are ahead of what that owner has
+beside: of that, `limit - at` jobs can be among the first. Of owners whose last is not there, none can."""
 
 _BLOCKED = text(f"""
     select mine.id, mine.kind, mine.priority, mine.slot,

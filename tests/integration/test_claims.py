@@ -63,6 +63,24 @@ def test_the_queue_says_what_claims_do(database: Database) -> None:
     assert [row.id for row in waiting] == taken
 
 
+def test_the_queue_begins_the_same_however_much_of_it_is_asked_for(database: Database) -> None:
+    people = [person(database, name) for name in ("ada", "bob", "cyd")]
+    for number in range(60):  # ada's first, then all of theirs in turn
+        submitted(database, people[number % 3 if number > 20 else 0], priority=1 if number < 12 else number % 2 - 1)
+    with database.transaction() as session:
+        everything = queue.waiting(session, people[1], on_gpus=False, limit=60)
+        for limit in (1, 2, 9, 10, 19, 40, 59):
+            some = queue.waiting(session, people[1], on_gpus=False, limit=limit)
+            assert some[:limit] == everything[:limit]
+            own, all_own = ([row.id for row in rows if row.mine][:limit] for rows in (some, everything))
+            assert own == all_own
+            assert all((row.place, row.exact) == (limit + 1, False) for row in some[limit:])
+    taken = []
+    while (one := take(database)) is not None:
+        taken.append(one.job_id)
+    assert [row.id for row in everything] == taken
+
+
 def test_a_newcomer_is_next(database: Database) -> None:
     ada, bob = person(database, "ada"), person(database, "bob")
     for _ in range(20):
