@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from api import schemas
 from store import tables, workers
@@ -80,39 +81,39 @@ def on_gpus(rows: Sequence[tables.Worker]) -> bool:
     return bool(devices) and all(device != "cpu" for device in devices)
 
 
-def queued(job: Waiting, queue: Queue) -> schemas.Waiting:
-    """A job in the queue."""
+def queued(job: Waiting, queue: Queue) -> dict[str, Any]:
+    """A job in the queue, as `schemas.Waiting` has it."""
     code, reason, seconds = _why(job, queue)
-    return schemas.Waiting(
-        place=job.place,
-        job=job.id if job.mine else None,
-        kind=job.kind,
-        owner=job.owner,
-        priority=job.priority,
-        mine=job.mine,
-        waiting_seconds=round(job.seconds, 1),
-        code=code,
-        reason=reason,
-        seconds_left=None if seconds is None else round(seconds),
-    )
+    return {
+        "place": job.place,
+        "job": job.id if job.mine else None,
+        "kind": job.kind,
+        "owner": job.owner,
+        "priority": job.priority,
+        "mine": job.mine,
+        "waiting_seconds": round(job.seconds, 1),
+        "code": code,
+        "reason": reason,
+        "seconds_left": None if seconds is None else round(seconds),
+    }
 
 
-def blocked(job: Blocked, owner: str) -> schemas.Waiting:
-    """A job of the viewer's that waits for others."""
+def blocked(job: Blocked, owner: str) -> dict[str, Any]:
+    """A job of the viewer's that waits for others, as `schemas.Waiting` has it."""
     more = f" and {_count(job.missing - 1, 'job')} more" if job.missing > 1 else ""
     left = f", about {_span(job.needs_seconds)} more" if job.needs_seconds is not None else ""
-    return schemas.Waiting(
-        place=None,
-        job=job.id,
-        kind=job.kind,
-        owner=owner,
-        priority=job.priority,
-        mine=True,
-        waiting_seconds=round(job.seconds, 1),
-        code="inputs",
-        reason=f"it needs {job.needs} ({job.needs_state}{left}){more}",
-        seconds_left=None,
-    )
+    return {
+        "place": None,
+        "job": job.id,
+        "kind": job.kind,
+        "owner": owner,
+        "priority": job.priority,
+        "mine": True,
+        "waiting_seconds": round(job.seconds, 1),
+        "code": "inputs",
+        "reason": f"it needs {job.needs} ({job.needs_state}{left}){more}",
+        "seconds_left": None,
+    }
 
 
 _Why = tuple[schemas.WhyWaiting, str, float | None]

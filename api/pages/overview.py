@@ -65,7 +65,7 @@ def overview(
         visitor,
         "overview.html.j2",
         jobs=jobs,
-        waiting=waiting_jobs(session, visitor.user, settings, QUEUED),
+        waiting=waiting_jobs(session, visitor.user, settings, QUEUED).data,
         slots=list_slots(session, visitor.user, settings).data,
         maintenance=limits.policy(session).maintenance,
         filters=list(FILTERS),

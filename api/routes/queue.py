@@ -19,9 +19,10 @@ from store.settings import Settings
 router = APIRouter(prefix="/v1", tags=["queue"], route_class=Looked)
 
 Holds = Mapping[tuple[str, str], tables.Hold]
+WaitingPage = schemas.Page[schemas.Waiting]
 
 
-@router.get("/queue", response_model=schemas.Page[schemas.Waiting], dependencies=[in_turn])
+@router.get("/queue", response_model=WaitingPage, dependencies=[in_turn])
 def show_queue(looker: LookerOf, settings: SettingsOf, *, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Response:
     """The waiting jobs in the order in which they will start, and why each waits.
 
@@ -29,17 +30,16 @@ def show_queue(looker: LookerOf, settings: SettingsOf, *, limit: Annotated[int, 
     jobs at the end; of others' jobs only owner, kind, priority and place.
     """
     with looker.looking() as (session, viewer):
-        return paging.answer(schemas.Page(data=waiting_jobs(session, viewer, settings, limit)))
+        return paging.answer(waiting_jobs(session, viewer, settings, limit))
 
 
-def waiting_jobs(session: OrmSession, viewer: tables.User, settings: Settings, limit: int) -> list[schemas.Waiting]:
+def waiting_jobs(session: OrmSession, viewer: tables.User, settings: Settings, limit: int) -> WaitingPage:
     """The queue as one user sees it."""
-    living = workers.living(session, settings.lease_seconds)
-    offers = waiting.offers(living, workers.holds(session))
-    now = waiting.Queue(queue.service(session), offers, queue.busy(session, viewer))
-    queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(living), limit=limit)
+    service = queue.service(session, settings.lease_seconds)
+    now = waiting.Queue(service, waiting.offers(service.living, service.holds), queue.busy(session, viewer))
+    queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(service.living), limit=limit)
     blocked = [waiting.blocked(job, viewer.name) for job in queue.blocked(session, viewer, limit=limit)]
-    return [*(waiting.queued(job, now) for job in queued), *blocked]
+    return WaitingPage.model_validate({"data": [*(waiting.queued(job, now) for job in queued), *blocked]})
 
 
 @router.get("/workers", dependencies=[signed_in])

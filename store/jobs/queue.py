@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import TextualSelect, column, text
 from sqlalchemy.orm import Session
 
 from store.fairness import ADVANCE, GPU_HOURS_LEFT, THIS_WEEK, USED, WEEK_GPU_SECONDS, limit
-from store.tables import User
+from store.tables import Hold, User, Worker
 
 
 class Waiting(NamedTuple):
@@ -60,16 +60,13 @@ class Blocked(NamedTuple):
 
 
 class Busy(NamedTuple):
-    """A running job, and the slot that it holds."""
+    """A running job that holds a slot."""
 
     id: str
     kind: str
     owner: str
-    priority: int
     slot: str
-    place: str
-    """Host and slot."""
-    device: str
+    """The sort of slot."""
     mine: bool
     seconds_left: float | None
     """How long it will run on, by its own estimate."""
@@ -82,6 +79,16 @@ class Service:
     maintenance: str | None
     week_ends_in: float
     """Seconds until GPU hours are counted anew."""
+    living: Sequence[Worker]
+    """Workers that were heard of just now, oldest first: host and slots."""
+    holds: Mapping[tuple[str, str], Hold]
+    """All holds, by host and slot (empty: the whole host)."""
+
+
+def _statement(sql: str, fields: Sequence[str]) -> TextualSelect:
+    """A statement whose rows have these fields, made once. What its columns are is not found out anew each time, nor
+    where its values go: psycopg remembers that of short statements only, so it has no spaces to spare."""
+    return text(" ".join(sql.split())).columns(*(column(name) for name in fields))
 
 
 _LEFT = """
@@ -109,9 +116,12 @@ def _first(heads: str) -> str:
     """SQL, of `sorts`: for each the first `limit` of these heads, and the place that each has among them."""
     order = "held, priority desc, turn, user_id"
     return f"""
-        select sort, heads.*, row_number() over (partition by sort order by {order}) as at
+        select sort, placed.*
         from sorts
-        cross join lateral ({heads} order by {order} limit :limit) heads
+        cross join lateral (
+            select *, row_number() over (order by {order}) as at
+            from ({heads} order by {order} limit :limit) heads
+        ) placed
     """
 
 
@@ -124,7 +134,8 @@ _AHEAD = f"""
     {_heads(_FURTHER, _FEW, ":limit - at")}
 """
 
-_WAITING = text(f"""
+_WAITING = _statement(
+    f"""
     with owners as materialized (
         select *, coalesce(running >= max_running, false) as running_held, :on_gpus and not gpu_hours_left as hours_held
         from (
@@ -153,12 +164,15 @@ _WAITING = text(f"""
     join jobs on jobs.id = shown.id
     join owners using (user_id)
     order by at, sort, turn
-""")
+""",
+    Waiting._fields,
+)
 """The order of claims, read only as far as the first `limit` need it. First a few jobs of each owner are put in order
 (`few`). Where the last of an owner's few is at place `at` there, at least so many are ahead of what that owner has
 beside: of that, `limit - at` jobs can be among the first. Of owners whose last is not there, none can."""
 
-_BLOCKED = text(f"""
+_BLOCKED = _statement(
+    f"""
     select mine.id, mine.kind, mine.priority, mine.slot,
            cast(extract(epoch from now() - mine.created_at) as double precision) as seconds,
            mine.waiting_for as missing, missing.id as needs, missing.state as needs_state,
@@ -174,19 +188,32 @@ _BLOCKED = text(f"""
         limit 1
     ) missing
     order by mine.id
-""")
+""",
+    Blocked._fields,
+)
 
-_BUSY = text(f"""
-    select jobs.id, kind, users.name as owner, priority, slot, coalesce(place, '') as place,
-           coalesce(device, '') as device, owner_id = :viewer as mine, {_LEFT} as seconds_left
+_BUSY = _statement(
+    f"""
+    select jobs.id, kind, users.name as owner, slot, owner_id = :viewer as mine, {_LEFT} as seconds_left
     from jobs join users on users.id = owner_id
     where state = 'running' and slot <> 'none'
     order by seconds_left nulls last, jobs.id
-""")
+""",
+    Busy._fields,
+)
 
 _SERVICE = text(f"""
     select maintenance,
-           cast(extract(epoch from {THIS_WEEK} + interval '1 week' - now()) as double precision) as week_ends_in
+           cast(extract(epoch from {THIS_WEEK} + interval '1 week' - now()) as double precision) as week_ends_in,
+           (
+               select coalesce(jsonb_agg(jsonb_build_object('host', host, 'slots', slots) order by id), '[]')
+               from workers
+               where seen_at >= now() - make_interval(secs => :silence)
+           ) as living,
+           (
+               select coalesce(jsonb_agg(to_jsonb(holds) - 'since' order by host, slot), '[]')
+               from holds
+           ) as holds
     from policy
 """)
 
@@ -197,20 +224,23 @@ def waiting(session: Session, viewer: User, *, on_gpus: bool, limit: int = 100) 
     Args:
         on_gpus: do all slots that take `accelerator` jobs have a GPU? Only there GPU hours are limited.
     """
-    rows = session.execute(_WAITING, {"viewer": viewer.id, "on_gpus": on_gpus, "limit": limit})
+    rows = session.connection().execute(_WAITING, {"viewer": viewer.id, "on_gpus": on_gpus, "limit": limit})
     return [Waiting._make(row) for row in rows.all()]
 
 
 def blocked(session: Session, viewer: User, *, limit: int = 100) -> Sequence[Blocked]:
     """The viewer's jobs that wait for others."""
-    return [Blocked._make(row) for row in session.execute(_BLOCKED, {"viewer": viewer.id, "limit": limit}).all()]
+    rows = session.connection().execute(_BLOCKED, {"viewer": viewer.id, "limit": limit})
+    return [Blocked._make(row) for row in rows.all()]
 
 
 def busy(session: Session, viewer: User) -> Sequence[Busy]:
     """The running jobs, the one that ends first first."""
-    return [Busy._make(row) for row in session.execute(_BUSY, {"viewer": viewer.id}).all()]
+    return [Busy._make(row) for row in session.connection().execute(_BUSY, {"viewer": viewer.id}).all()]
 
 
-def service(session: Session) -> Service:
-    """What all jobs depend on."""
-    return Service(*session.execute(_SERVICE).one())
+def service(session: Session, silence: float) -> Service:
+    """What all jobs depend on, in one statement. Workers that were not heard of for `silence` seconds do not count."""
+    maintenance, week_ends_in, living, holds = session.connection().execute(_SERVICE, {"silence": silence}).one()
+    held = {(one["host"], one["slot"]): Hold(**one) for one in holds}
+    return Service(maintenance, week_ends_in, [Worker(**one) for one in living], held)
