@@ -103,7 +103,7 @@ def _heads(owners: str, start: str, count: str) -> str:
         select user_id, used, held, head.*, used + {ADVANCE}::double precision * nth as turn
         from {owners} owner
         cross join lateral (
-            select id, priority, queued_at, row_number() over (order by priority desc, queued_at, id) as nth
+            select id, priority, row_number() over (order by priority desc, queued_at, id) as nth
             from jobs
             where owner_id = user_id and slot = sort and state = 'queued'
             order by priority desc, queued_at, id
@@ -129,7 +129,7 @@ _FEW = "(1 + :limit / 10)"
 _OWNERS = "(select user_id, used, running_held or (sort = 'accelerator' and hours_held) as held from owners)"
 _FURTHER = f"(select user_id, used, held, at from few where few.sort = sorts.sort and nth = {_FEW})"
 _AHEAD = f"""
-    select user_id, used, held, id, priority, queued_at, nth, turn from few where few.sort = sorts.sort
+    select user_id, used, held, id, priority, nth, turn from few where few.sort = sorts.sort
     union all
     {_heads(_FURTHER, _FEW, ":limit - at")}
 """
@@ -157,7 +157,7 @@ _WAITING = _statement(
         where id not in (select id from first)
     )
     select shown.id, kind, owner, shown.priority, sort, user_id = :viewer as mine,
-           cast(extract(epoch from now() - shown.queued_at) as double precision) as seconds,
+           cast(extract(epoch from now() - jobs.queued_at) as double precision) as seconds,
            at, at <= :limit as exact, running, max_running, gpu_hours, max_gpu_hours,
            sort <> 'accelerator' or not hours_held
     from shown
