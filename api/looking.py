@@ -6,9 +6,8 @@ than their statements do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -21,6 +20,11 @@ from api.auth import Credentials, DatabaseOf, looker_of
 from store.database import Database
 from store.tables import User
 
+AT_ONCE = 2
+"""Looks that are computed at a time: Python computes one of them anyhow, while the other's database does. Where many
+share it, all are late."""
+Seen = TypeVar("Seen")
+
 
 class Looker:
     """Somebody who asks to look at something. The routes that they ask are `Looked`."""
@@ -31,17 +35,22 @@ class Looker:
         self._credentials = credentials
         self._viewer: User | None = None
 
-    @contextmanager
-    def looking(self) -> Iterator[tuple[Session, User]]:
-        """A session to look with, and the user who asks, who is found out the first time.
+    async def look(self, see: Callable[[Session, User], Seen]) -> Seen:
+        """What `see` makes of a session to look with and of the user who asks, who is found out the first time.
+
+        In a thread, `AT_ONCE` of them, in the order in which they came.
 
         Raises:
             Problem: they may not look.
         """
+        async with self._request.app.state.looks:
+            return await run_in_threadpool(self._look, see)
+
+    def _look(self, see: Callable[[Session, User], Seen]) -> Seen:
         with self._database.looking() as session:
             if self._viewer is None:
                 self._viewer = looker_of(self._request, session, self._credentials)
-            yield session, self._viewer
+            return see(session, self._viewer)
 
 
 async def _looker(request: Request, database: DatabaseOf, credentials: Credentials) -> Looker:
@@ -66,12 +75,7 @@ class Looked(APIRoute):
             except RequestValidationError:
                 looker = getattr(request.state, "looker", None)
                 if looker is not None:
-                    await run_in_threadpool(_found_out, looker)
+                    await looker.look(lambda *_: None)
                 raise
 
         return handled
-
-
-def _found_out(looker: Looker) -> None:
-    with looker.looking():
-        pass

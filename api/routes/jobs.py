@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Body, Depends, Header, Query, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from sqlalchemy.orm import Session as OrmSession
 
 from api import paging, plans, schemas, views
-from api.auth import BellOf, Session, Viewer, admins_only, in_turn
+from api.auth import BellOf, Session, Viewer, admins_only
 from api.idempotency import IdempotencyKey, Repeatable, body_sha256
 from api.looking import LookerOf
 from api.pointers import FieldError
@@ -88,8 +87,8 @@ def submit_job(
     return views.changed(session, viewer, submitted.job.id)
 
 
-@router.get("", response_model=schemas.Page[schemas.JobRow], dependencies=[in_turn])
-def list_jobs(
+@router.get("", response_model=schemas.Page[schemas.JobRow])
+async def list_jobs(
     looker: LookerOf,
     *,
     state: Annotated[str | None, Query(description="Such as running; several with commas between.")] = None,
@@ -104,7 +103,8 @@ def list_jobs(
     cursor: paging.Cursor = None,
 ) -> Response:
     """Jobs in short, newest first."""
-    with looker.looking() as (session, viewer):
+
+    def see(session: OrmSession, viewer: tables.User) -> Response:
         owner_id = None
         if owner is not None:
             user = accounts.find_user(session, owner)
@@ -128,6 +128,8 @@ def list_jobs(
         )
         return paging.answer(paging.page(views.job_rows(session, rows), limit, lambda job: job.id, lambda job: job))
 
+    return await looker.look(see)
+
 
 @router.get("/{job_id}", response_model=schemas.Job)
 async def show_job(
@@ -139,12 +141,11 @@ async def show_job(
     """A job, whole. Waits without holding a connection."""
     wait = _wait(prefer)
 
-    def look(*, anyway: bool) -> Response | None:
-        with looker.looking() as (session, viewer):
-            row = read.whole(session, viewer, job_id)
-            if not anyway and row["state"] not in TERMINAL:
-                return None
-            answer = paging.answer(views.job(session, row))
+    def see(session: OrmSession, viewer: tables.User) -> Response | None:
+        row = read.whole(session, viewer, job_id)
+        if not last and row["state"] not in TERMINAL:
+            return None
+        answer = paging.answer(views.job(session, row))
         if wait is not None:
             answer.headers["Preference-Applied"] = f"wait={wait:g}"
         return answer
@@ -152,7 +153,7 @@ async def show_job(
     until = time.monotonic() + (wait or 0)
     while True:
         last = time.monotonic() >= until
-        answer = await run_in_threadpool(look, anyway=last)
+        answer = await looker.look(see)
         if answer is not None:
             return answer
         await anyio.sleep(min(LOOK_SECONDS, max(until - time.monotonic(), 0)))

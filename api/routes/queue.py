@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session as OrmSession
 
 from api import paging, schemas, waiting
-from api.auth import Session, SettingsOf, in_turn, signed_in
+from api.auth import Session, SettingsOf, signed_in
 from api.looking import Looked, LookerOf
 from store import tables, workers
 from store.jobs import queue, surroundings
@@ -22,15 +22,16 @@ Holds = Mapping[tuple[str, str], tables.Hold]
 WaitingPage = schemas.Page[schemas.Waiting]
 
 
-@router.get("/queue", response_model=WaitingPage, dependencies=[in_turn])
-def show_queue(looker: LookerOf, settings: SettingsOf, *, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Response:
+@router.get("/queue", response_model=WaitingPage)
+async def show_queue(
+    looker: LookerOf, settings: SettingsOf, *, limit: Annotated[int, Query(ge=1, le=500)] = 25
+) -> Response:
     """The waiting jobs in the order in which they will start, and why each waits.
 
     Of each sort of slot the first `limit`, and as many of your own wherever they stand, with those that need other
     jobs at the end; of others' jobs only owner, kind, priority and place.
     """
-    with looker.looking() as (session, viewer):
-        return paging.answer(waiting_jobs(session, viewer, settings, limit))
+    return await looker.look(lambda session, viewer: paging.answer(waiting_jobs(session, viewer, settings, limit)))
 
 
 def waiting_jobs(session: OrmSession, viewer: tables.User, settings: Settings, limit: int) -> WaitingPage:

@@ -40,7 +40,9 @@ def visitor(settings: Settings) -> Iterator[TestClient]:
 
 
 def _signed_in(visitor: TestClient, key: str) -> TestClient:
-    return TestClient(visitor.app, headers={"Authorization": f"Bearer {key}"}, raise_server_exceptions=False)
+    client = TestClient(visitor.app, headers={"Authorization": f"Bearer {key}"}, raise_server_exceptions=False)
+    client.portal = visitor.portal  # one event loop for all requests, as a server has
+    return client
 
 
 @pytest.fixture
