@@ -10,7 +10,7 @@ from typing import Any
 
 from api import schemas
 from store import tables, workers
-from store.jobs.queue import Blocked, Busy, Service, Waiting
+from store.jobs.queue import Around, Blocked, Busy, Waiting
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,14 @@ class Offers:
 class Queue:
     """What the answers are made of."""
 
-    service: Service
+    around: Around
     offers: Offers
-    busy: Sequence[Busy]
-    """The one that ends first first."""
 
     @cached_property
     def by_slot(self) -> Mapping[str, Sequence[Busy]]:
         """What runs on each sort of slot."""
         found = defaultdict(list)
-        for one in self.busy:
+        for one in self.around.busy:
             found[one.slot].append(one)
         return found
 
@@ -56,7 +54,7 @@ class Queue:
     @cached_property
     def first_of(self) -> Mapping[str, float]:
         """In how many seconds the first job of each owner ends, so far as they say."""
-        return {one.owner: one.seconds_left for one in reversed(self.busy) if one.seconds_left is not None}
+        return {one.owner: one.seconds_left for one in reversed(self.around.busy) if one.seconds_left is not None}
 
 
 def offers(living: Sequence[tables.Worker], held: Mapping[tuple[str, str], tables.Hold]) -> Offers:
@@ -125,8 +123,8 @@ def _why(job: Waiting, queue: Queue) -> _Why:
 
 
 def _nothing_starts(job: Waiting, queue: Queue) -> _Why | None:
-    if queue.service.maintenance is not None:
-        return "maintenance", f"no job starts now: {queue.service.maintenance}", None
+    if queue.around.maintenance is not None:
+        return "maintenance", f"no job starts now: {queue.around.maintenance}", None
     if job.slot in queue.offers.takers:
         return None
     if job.slot in queue.offers.shut:
@@ -143,7 +141,7 @@ def _at_a_limit(job: Waiting, queue: Queue) -> _Why | None:
         return "running_limit", held + until, first
     if not job.gpu_hours_left:
         spent = f"{job.gpu_hours:.1f} of {job.max_gpu_hours:g} GPU hours of this week are used"
-        anew = queue.service.week_ends_in
+        anew = queue.around.week_ends_in
         return "gpu_hours", f"{spent}: they are counted anew in {_span(anew)} (Monday 00:00 UTC)", anew
     return None
 

@@ -36,10 +36,10 @@ async def show_queue(
 
 def waiting_jobs(session: OrmSession, viewer: tables.User, settings: Settings, limit: int) -> WaitingPage:
     """The queue as one user sees it."""
-    service = queue.service(session, settings.lease_seconds)
-    now = waiting.Queue(service, waiting.offers(service.living, service.holds), queue.busy(session, viewer))
-    queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(service.living), limit=limit)
-    blocked = [waiting.blocked(job, viewer.name) for job in queue.blocked(session, viewer, limit=limit)]
+    around = queue.around(session, viewer, silence=settings.lease_seconds, limit=limit)
+    now = waiting.Queue(around, waiting.offers(around.living, around.holds))
+    queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(around.living), limit=limit)
+    blocked = [waiting.blocked(job, viewer.name) for job in around.blocked]
     return WaitingPage.model_validate({"data": [*(waiting.queued(job, now) for job in queued), *blocked]})
 
 

@@ -73,8 +73,8 @@ class Busy(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Service:
-    """What all jobs depend on."""
+class Around:
+    """What the waiting jobs depend on."""
 
     maintenance: str | None
     week_ends_in: float
@@ -83,6 +83,10 @@ class Service:
     """Workers that were heard of just now, oldest first: host and slots."""
     holds: Mapping[tuple[str, str], Hold]
     """All holds, by host and slot (empty: the whole host)."""
+    busy: Sequence[Busy]
+    """The running jobs, the one that ends first first."""
+    blocked: Sequence[Blocked]
+    """Jobs of the viewer's that wait for others."""
 
 
 def _statement(sql: str, fields: Sequence[str]) -> TextualSelect:
@@ -173,8 +177,7 @@ _WAITING = _statement(
 (`few`). Where the last of an owner's few is at place `at` there, at least so many are ahead of what that owner has
 beside: of that, `limit - at` jobs can be among the first. Of owners whose last is not there, none can."""
 
-_BLOCKED = _statement(
-    f"""
+_BLOCKED = f"""
     select mine.id, mine.kind, mine.priority, mine.slot,
            cast(extract(epoch from now() - mine.created_at) as double precision) as seconds,
            mine.waiting_for as missing, missing.id as needs, missing.state as needs_state,
@@ -190,21 +193,17 @@ _BLOCKED = _statement(
         limit 1
     ) missing
     order by mine.id
-""",
-    Blocked._fields,
-)
+"""
 
-_BUSY = _statement(
-    f"""
+_BUSY = f"""
     select jobs.id, kind, users.name as owner, slot, owner_id = :viewer as mine, {_LEFT} as seconds_left
     from jobs join users on users.id = owner_id
     where state = 'running' and slot <> 'none'
     order by seconds_left nulls last, jobs.id
-""",
-    Busy._fields,
-)
+"""
 
-_SERVICE = text(f"""
+_AROUND = _statement(
+    f"""
     select maintenance,
            cast(extract(epoch from {THIS_WEEK} + interval '1 week' - now()) as double precision) as week_ends_in,
            (
@@ -215,9 +214,14 @@ _SERVICE = text(f"""
            (
                select coalesce(jsonb_agg(to_jsonb(holds) - 'since' order by host, slot), '[]')
                from holds
-           ) as holds
+           ) as holds,
+           (select coalesce(jsonb_agg(to_jsonb(one)), '[]') from ({_BUSY}) one) as busy,
+           (select coalesce(jsonb_agg(to_jsonb(one)), '[]') from ({_BLOCKED}) one) as blocked
     from policy
-""")
+""",
+    ("maintenance", "week_ends_in", "living", "holds", "busy", "blocked"),
+)
+"""In one statement: a connection that is waited for costs a turn at Python, which has others to compute for."""
 
 
 def waiting(session: Session, viewer: User, *, on_gpus: bool, limit: int = 100) -> Sequence[Waiting]:
@@ -230,19 +234,18 @@ def waiting(session: Session, viewer: User, *, on_gpus: bool, limit: int = 100) 
     return [Waiting._make(row) for row in rows.all()]
 
 
-def blocked(session: Session, viewer: User, *, limit: int = 100) -> Sequence[Blocked]:
-    """The viewer's jobs that wait for others."""
-    rows = session.connection().execute(_BLOCKED, {"viewer": viewer.id, "limit": limit})
-    return [Blocked._make(row) for row in rows.all()]
+def around(session: Session, viewer: User, *, silence: float, limit: int = 100) -> Around:
+    """What the waiting jobs depend on, and `limit` of the viewer's that wait for others.
 
-
-def busy(session: Session, viewer: User) -> Sequence[Busy]:
-    """The running jobs, the one that ends first first."""
-    return [Busy._make(row) for row in session.connection().execute(_BUSY, {"viewer": viewer.id}).all()]
-
-
-def service(session: Session, silence: float) -> Service:
-    """What all jobs depend on, in one statement. Workers that were not heard of for `silence` seconds do not count."""
-    maintenance, week_ends_in, living, holds = session.connection().execute(_SERVICE, {"silence": silence}).one()
-    held = {(one["host"], one["slot"]): Hold(**one) for one in holds}
-    return Service(maintenance, week_ends_in, [Worker(**one) for one in living], held)
+    Workers that were not heard of for `silence` seconds do not count.
+    """
+    values = {"viewer": viewer.id, "silence": silence, "limit": limit}
+    found = session.connection().execute(_AROUND, values).one()
+    return Around(
+        maintenance=found.maintenance,
+        week_ends_in=found.week_ends_in,
+        living=[Worker(**one) for one in found.living],
+        holds={(one["host"], one["slot"]): Hold(**one) for one in found.holds},
+        busy=[Busy(**one) for one in found.busy],
+        blocked=[Blocked(**one) for one in found.blocked],
+    )
