@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.nn import functional
+
+_VECTOR = 16
+"""Numbers of fp32 that a CPU's vector holds, at most."""
 
 
 class Body(nn.Sequential):
@@ -19,10 +23,25 @@ class Body(nn.Sequential):
         self.features = features
 
 
+class Conv2d(nn.Conv2d):
+    """torch's, but for what crashes there.
+
+    The gradient for the weight of a 1x1 convolution with a stride, channels last, is written past its memory by oneDNN
+    where there are fewer channels than fit a vector (uxlfoundation/oneDNN, issue 6035). There, the pixels that are read
+    are taken first, and what is left has no stride.
+    """
+
+    def _conv_forward(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        stride = self.stride[0]
+        if x.is_cpu and stride > 1 and self.kernel_size == (1, 1) and self.in_channels < _VECTOR:
+            return functional.conv2d(x[:, :, ::stride, ::stride], weight, bias)
+        return super()._conv_forward(x, weight, bias)  # type: ignore[no-any-return]
+
+
 def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
     """A convolution that keeps the image's size at stride 1, and its batch normalisation."""
     # The convolution needs no bias: the normalisation behind it has one.
-    return [nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False), nn.BatchNorm2d(outputs)]
+    return [Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False), nn.BatchNorm2d(outputs)]
 
 
 class Residual(nn.Module):
@@ -75,7 +94,7 @@ class PreactivationBlock(nn.Module):
             *convolution(inputs, width, stride=stride), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1, bias=False)
         )
         same = inputs == width and stride == 1
-        self.shortcut = None if same else nn.Conv2d(inputs, width, 1, stride, bias=False)
+        self.shortcut = None if same else Conv2d(inputs, width, 1, stride, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[n, C, H, W] to [n, C', H', W']."""
