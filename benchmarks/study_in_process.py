@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,18 @@ import torch
 import yaml
 
 from core.cards import KINDS
-from core.context import FolderDataset, Inputs, MemoryContext, StoredDataset
+from core.context import Context, FolderDataset, Inputs, MemoryContext, StoredDataset
 from core.planning import parse
 from core.run import execute
 from sieve.specs import Spec
 
 
 def run_study(
-    spec: Spec, folder: Path, folders: Mapping[str, Path] | None = None
+    spec: Spec,
+    folder: Path,
+    folders: Mapping[str, Path] | None = None,
+    context: Callable[[Path], Context] = MemoryContext,
+    heard: Callable[[str, Mapping[str, Any]], None] = lambda *_: None,
 ) -> tuple[dict[str, Mapping[str, Any]], dict[str, float]]:
     """Run every job of a study, the report included.
 
@@ -40,6 +44,8 @@ def run_study(
         spec: of a kind that expands.
         folder: for all files.
         folders: image folders by the name that the spec gives them.
+        context: what a job runs with, from the folder for its files.
+        heard: is told the name of each finished job, and its spec, figures and seconds.
 
     Returns:
         Figures and seconds, by name of the job.
@@ -60,9 +66,8 @@ def run_study(
         if kept.exists() and (before := json.loads(kept.read_text()))["spec"] == asked:
             found, outputs, seconds[node.name] = before["figures"], before["outputs"], before["seconds"]
         else:
-            context = MemoryContext(place, data_folder=folder)
             began = time.monotonic()
-            result = execute(node.spec, Inputs(datasets, models, figures), context)
+            result = execute(node.spec, Inputs(datasets, models, figures), context(place))
             seconds[node.name] = round(time.monotonic() - began, 2)
             found = result.figures
             outputs = {output.role: str(output.path) for output in result.outputs}
@@ -73,6 +78,7 @@ def run_study(
             datasets[reference] = StoredDataset(Path(outputs["dataset"]))
         if "model" in outputs:
             models[reference] = Path(outputs["model"])
+        heard(node.name, {"spec": asked, "figures": found, "seconds": seconds[node.name]})
         print(f"{node.name:28s} {seconds[node.name]:7.2f} s", file=sys.stderr, flush=True)
     return {name.removeprefix("@"): found for name, found in figures.items()}, seconds
 

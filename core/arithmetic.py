@@ -1,4 +1,4 @@
-"""What fp32 means on a GPU.
+"""How a GPU computes convolutions: what fp32 means there, and whether algorithms are tried out.
 
 By torch's own default, convolutions of fp32 tensors are computed in TF32 there: mantissas of 10 bits instead of 23.
 That is none of the fp32 that judges, and that `precision: exact` promises. On a CPU nothing of this exists.
@@ -23,3 +23,17 @@ def convolutions(precision: Precision) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+@contextmanager
+def algorithms(*, tried_out: bool) -> Iterator[None]:
+    """Inside, cuDNN tries out its algorithms on each new shape of batch, or takes what it thinks best.
+
+    Trying takes seconds for a network: too long for batches that images leave one by one.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = tried_out
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -14,8 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from core import onednn
-from core.fused import FusedBody
+from core.fused import FusedBody, fixed_convolution
 from core.models import Classifier
 from sieve.specs import Precision
 
@@ -45,7 +44,8 @@ class FrozenModel:
         self._kept = [view[name] for name in kept], [source[name] for name in kept]
         first = self._folded[0][2] if self._folded else None
         self._divides = not (type(self._view.body).forward is nn.Sequential.forward and self._view.body[0] is first)  # type: ignore[index]
-        self._fused = FusedBody(self._view.body) if device.type == "cpu" and onednn.available() else None
+        convolution = fixed_convolution(device)
+        self._fused = None if convolution is None else FusedBody(self._view.body, convolution)
         self.refresh()
 
     @property
@@ -55,13 +55,11 @@ class FrozenModel:
 
     @property
     def left_to_autograd(self) -> tuple[str, ...]:
-        """Sorts of modules on a CPU that no fused operation stands for: right, but not faster than the model itself.
+        """Sorts of modules that no fused operation stands for: right, but not faster than the model itself.
 
-        Empty where all is fused, and on a GPU, where nothing is. Where this torch has no fused operations: the body.
+        Empty where all is fused. Where this torch has no fused operations for the device: the body.
         """
-        if self._fused is not None:
-            return self._fused.left_to_autograd
-        return (type(self._view.body).__name__,) if self._view.head.weight.device.type == "cpu" else ()
+        return (type(self._view.body).__name__,) if self._fused is None else self._fused.left_to_autograd
 
     @property
     def classes(self) -> int:

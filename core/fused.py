@@ -1,8 +1,8 @@
-"""A frozen network's body as one operation on a CPU: forward, and back to the gradient for images alone.
+"""A frozen network's body as one operation: forward, and back to the gradient for images alone.
 
 Weights that want no gradient make the backward pass short: cut the gradient where ReLU cut, then convolve back. So the
-body is turned into a list of layers that do just that, with oneDNN's fused operations and none of autograd's
-bookkeeping between them. What is no convolution, residual block or pooling is left to autograd.
+body is turned into a list of layers that do just that, with the fused operations of oneDNN or cuDNN and none of
+autograd's bookkeeping between them. What is no convolution, residual block or pooling is left to autograd.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from core import cudnn, onednn
 from core.networks import Residual
-from core.onednn import FixedConvolution, cut
+from core.onednn import cut
+
+Fixed = onednn.FixedConvolution | cudnn.FixedConvolution
+"""A convolution whose weights want no gradient, on a CPU or on a GPU."""
 
 
 class Layer(Protocol):
@@ -42,8 +46,8 @@ class Convolution:
     rectified = False
     rectifies = False
 
-    def __init__(self, module: nn.Conv2d) -> None:
-        self.fixed = FixedConvolution(module)
+    def __init__(self, fixed: Fixed) -> None:
+        self.fixed = fixed
 
     def refresh(self) -> None:
         """See `Layer`."""
@@ -161,9 +165,10 @@ def _own(gradient: Tensor, x: Tensor, rectified: bool) -> Tensor:
 class FusedBody(nn.Module):
     """Stands for a body whose normalisations have been folded. Channels last, of the weights' type, to features."""
 
-    def __init__(self, body: nn.Module) -> None:
+    def __init__(self, body: nn.Module, convolution: type[Fixed]) -> None:
+        """`convolution` is the one of the device that the body is on."""
         super().__init__()
-        self._layers = _layers(body)
+        self._layers = _layers(body, convolution)
 
     @property
     def left_to_autograd(self) -> tuple[str, ...]:
@@ -202,14 +207,21 @@ class _Run(torch.autograd.Function):
         return gradient, None
 
 
-def _layers(module: nn.Module) -> list[Layer]:
+def fixed_convolution(device: torch.device) -> type[Fixed] | None:
+    """The one for a device; None where this torch has none for it."""
+    if device.type == "cpu" and onednn.available():
+        return onednn.FixedConvolution
+    return cudnn.FixedConvolution if device.type == "cuda" and cudnn.available() else None
+
+
+def _layers(module: nn.Module, convolution: type[Fixed]) -> list[Layer]:
     """A module as layers. A ReLU belongs to the convolution before it."""
     if isinstance(module, nn.Identity):
         return []
-    if isinstance(module, nn.Conv2d) and FixedConvolution.can_stand_for(module):
-        return [Convolution(module)]
+    if isinstance(module, nn.Conv2d) and convolution.can_stand_for(module):
+        return [Convolution(convolution(module))]
     if isinstance(module, Residual):
-        return [_block(module)]
+        return [_block(module, convolution)]
     if type(module).forward is not nn.Sequential.forward:
         return [Other(module)]
     assert isinstance(module, nn.Sequential)
@@ -223,14 +235,14 @@ def _layers(module: nn.Module) -> list[Layer]:
             parts.pop(0)
             layers.append(Pooling())
         else:
-            layers += _layers(part)
+            layers += _layers(part, convolution)
     for before, after in pairwise(layers):
         after.rectified = before.rectifies
     return layers
 
 
-def _block(module: Residual) -> Layer:
-    branch, shortcut = _layers(module.branch), _layers(module.shortcut)
+def _block(module: Residual, convolution: type[Fixed]) -> Layer:
+    branch, shortcut = _layers(module.branch, convolution), _layers(module.shortcut, convolution)
     convolutions = [layer for layer in (*branch, *shortcut) if isinstance(layer, Convolution)]
     ends_in_sums = not any(layers[-1].rectifies for layers in (branch, shortcut) if layers)
     if len(convolutions) < len(branch) + len(shortcut) or len(branch) < 2 or len(shortcut) > 1 or not ends_in_sums:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from core.pgd import pgd
+from core.repeating import repeated
 from core.threat import NORMS, Ball
 
 Features = Callable[[Tensor], Tensor]
@@ -63,13 +64,16 @@ def fast(features: Features, goal: Tensor, start: Tensor, steps: int) -> Tensor:
     z = nearest = start.contiguous(memory_format=torch.channels_last)
     shortest = goal.new_full((len(goal),), math.inf)
     move = torch.zeros_like(z)
-    for _ in range(steps):
+
+    def step(z: Tensor, move: Tensor, nearest: Tensor, shortest: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         distance, gradient = _measure(features, goal, z)
         nearest, shortest = _nearer(z, distance, nearest, shortest)
         length = PART * (distance / vector_norm(gradient, dim=(1, 2, 3)).clamp_min(_TINY)).clamp_max(box)
-        step = NORMS["l2"].direction(gradient).mul_(length[:, None, None, None])
-        there = move.mul_(MOMENTUM).sub_(step).add_(z).clamp_(0, 1)
-        z, move = there, there - z
+        towards = NORMS["l2"].direction(gradient).mul_(length[:, None, None, None])
+        there = (MOMENTUM * move).sub_(towards).add_(z).clamp_(0, 1)
+        return there, there - z, nearest, shortest
+
+    z, move, nearest, shortest = repeated(step, (z, move, nearest, shortest), steps)
     with torch.no_grad():
         distance = vector_norm(features(z) - goal, dim=1)
     return _nearer(z, distance, nearest, shortest)[0].contiguous()

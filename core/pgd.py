@@ -36,12 +36,12 @@ def pgd(objective: Objective, ball: Ball, start: Tensor, step_lengths: Sequence[
     ball = replace(ball, center=ball.center.contiguous(memory_format=torch.channels_last))
     z = start.contiguous(memory_format=torch.channels_last)
     for length, equal in groupby(step_lengths):
-        z = repeated(partial(_step, objective, ball, length), z, len(list(equal)))
+        (z,) = repeated(partial(_step, objective, ball, length), (z,), len(list(equal)))
     return z.contiguous()
 
 
-def _step(objective: Objective, ball: Ball, length: float, z: Tensor) -> Tensor:
-    return ball.step(z, gradient(objective, z), length)
+def _step(objective: Objective, ball: Ball, length: float, z: Tensor) -> tuple[Tensor]:
+    return (ball.step(z, gradient(objective, z), length),)
 
 
 def gradient(objective: Objective, z: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.arithmetic import convolutions
+from core.arithmetic import algorithms, convolutions
 from core.cards import KINDS
 from core.context import Context, Inputs, Result
 from sieve.specs import Spec
@@ -16,5 +16,5 @@ def execute(spec: Spec, inputs: Inputs, context: Context) -> Result:
     """
     kind = KINDS.get(str(spec.kind))  # type: ignore[attr-defined]
     assert kind.build is not None, f"a {kind.name} is only its children"
-    with convolutions("exact"):
+    with convolutions("exact"), algorithms(tried_out=kind.name != "evaluate"):
         return kind.build()(spec, inputs, context)

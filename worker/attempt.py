@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from core.arithmetic import algorithms
 from core.cards import DatasetCard, ModelCard
 from core.checkpoints import load_checkpoint, save_checkpoint
 from core.context import Checkpoint, FolderDataset, Inputs, Part, StoredDataset
@@ -120,7 +121,6 @@ def _made(card: DatasetCard | ModelCard | None) -> Message | None:
 def _set_up_torch(task: Message) -> None:
     """For this process: it does one thing and ends."""
     torch.set_num_threads(task["threads"])
-    torch.backends.cudnn.benchmark = True  # a job's batches are of few shapes
     torch.backends.cudnn.allow_tf32 = False  # what is called fp32 is fp32
 
 
@@ -129,7 +129,8 @@ def _measure(task: Message) -> Message:
     _set_up_torch(task)
     network, device = Network.model_validate(task["network"]), torch.device(task["device"])
     try:
-        rates = measure(network, device, Path(task["scratch"]))
+        with algorithms(tried_out=True):
+            rates = measure(network, device, Path(task["scratch"]))
     except Exception as error:
         return {"say": "failed", "message": f"{type(error).__name__}: {error}"[:2000]}
     return {"say": "measured", "rates": rates.model_dump(mode="json")}

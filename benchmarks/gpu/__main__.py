@@ -21,6 +21,7 @@ import torch
 
 from benchmarks.gpu import images, speed
 from benchmarks.gpu.call import Call, say, take_over
+from benchmarks.gpu.followups import SPECS, followup
 from benchmarks.gpu.study import study
 from core.errors import Stopped
 
@@ -30,6 +31,7 @@ PARTS: dict[str, tuple[Callable[[Call], dict[str, Any]], float]] = {
     "attacks_resnet50": (partial(speed.attacks, depth=50), 120),
     "adversarial_training": (speed.adversarial_training, 30),
     "feature_matching": (speed.feature_matching, 100),
+    **{kind: (partial(followup, kind=kind), 100) for kind in SPECS},
 }
 """By name: what does it, and the seconds without which it is not begun."""
 LOCK = Path(__file__).parent.parent / "peers" / "requirements.lock"
@@ -43,6 +45,7 @@ def run(asked: argparse.Namespace) -> None:
         splits = images.read(asked.images, scratch)
         say(f"{len(splits.train)} images to train on, {len(splits.test)} to test on")
         device = torch.device(asked.device)
+        torch.backends.cudnn.benchmark = True  # for the peers as well
         call = Call(device, splits, seconds=asked.seconds, scratch=scratch, out=asked.out, tiny=asked.tiny)
         for part in asked.parts or [*PARTS, "study"]:
             if part in PARTS:

@@ -19,6 +19,7 @@ WHEELS = (
     "annotated-types", "pydantic", "pydantic-core", "safetensors", "typing-extensions", "typing-inspection", "pillow",
     "torchattacks", "foolbox", "eagerpy", "adversarial-robustness-toolbox",
     "requests", "urllib3", "idna", "certifi", "chardet", "charset-normalizer", "tqdm", "six",
+    "gitpython", "gitdb", "smmap", "plotly",
 )  # fmt: skip
 """What a machine with torch, torchvision and numpy lacks. Of the peers' own needs scipy and scikit-learn are left out:
 they are as large as all the rest, and a peer that cannot be imported is left out with the reason."""

@@ -51,7 +51,7 @@ def matrix_rate(call: Call) -> dict[str, Any]:
 def attacks(call: Call, depth: int) -> dict[str, Any]:
     """l2 PGD, all steps for all images, on an adversarially trained ResNet: images x steps a second, beside peers."""
     model = call.load(_trained(call, depth))
-    count, steps = (16, 2) if call.tiny else (2048, 20)
+    count, steps = (16, 2) if call.tiny else (2048, 20) if depth < 50 else (1024, 10)
     x, y = _test_images(call, count)
     right = _judged(model, x, y)["robust"] / 100
     view = FrozenModel(model, "fast")
@@ -59,7 +59,7 @@ def attacks(call: Call, depth: int) -> dict[str, Any]:
     contestants: dict[str, Attack] = {"ours": _ours(view, epsilon, steps)}
     peers, missing = _peers()
     contestants |= {name: peer(model, epsilon, RELATIVE_STEP * epsilon, steps) for name, peer in peers.items()}
-    sizes = (8, 16) if call.tiny else (256, 512, 1024, 2048) if depth < 50 else (128, 256, 512, 1024)
+    sizes = (8, 16) if call.tiny else (256, 512, 1024)
     found: dict[str, Any] = {}
     for name, attack in contestants.items():
         rates = {}

@@ -53,3 +53,24 @@ def test_it_is_put_back_after_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path
     with pytest.raises(KeyError):
         execute(spec, Inputs(), MemoryContext(tmp_path))
     assert torch.backends.cudnn.allow_tf32
+
+
+def test_algorithms_are_tried_out_where_batches_keep_their_size(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation drops broken images, so its batches are of any size."""
+    forward, seen = Classifier.forward, set()
+
+    def noted(self: Classifier, x: Tensor) -> Tensor:
+        seen.add(torch.backends.cudnn.benchmark)
+        return forward(self, x)
+
+    monkeypatch.setattr(Classifier, "forward", noted)
+    training = TrainSpec(dataset=SOME, architecture=CONVNET, epochs=1)
+    execute(training, Inputs(), MemoryContext(tmp_path / "training"))
+    assert seen == {True}
+    seen.clear()
+    evaluation = EvaluateSpec(dataset=SOME, model=ModelRef(name="@m"), threats=())
+    execute(evaluation, Inputs(models={"@m": model_path}), MemoryContext(tmp_path / "evaluation"))
+    assert seen == {False}
+    assert not torch.backends.cudnn.benchmark, "as it was before"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from core import onednn
+from core import cudnn, onednn
+from core.arithmetic import convolutions
 from core.descent import Adversary
 from core.frozen import FrozenModel
+from core.fused import FusedBody
 from core.images import Splits
 from core.losses import cross_entropy
 from core.models import Classifier, Normalise, new_classifier
@@ -80,6 +84,51 @@ def test_a_torch_without_these_operations_computes_the_same(monkeypatch: pytest.
     plain = FrozenModel(model, "exact")
     torch.testing.assert_close(slopes(plain.logits, x), fused, rtol=1e-3, atol=1e-8)
     assert cosines(slopes(FrozenModel(model, "fast").logits, x), fused).median() > 0.98
+
+
+def test_cudnns_operations_give_the_models_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU, with what they stand for in their place: first as they are, then for shapes that cuDNN has none for."""
+    called = []
+
+    def convolution(x: Tensor, weight: Tensor, bias: Tensor, *how: Any) -> Tensor:
+        called.append("alone")
+        return functional.conv2d(x, weight, bias, *how).relu_()
+
+    def onto(x: Tensor, weight: Tensor, z: Tensor, alpha: int, bias: Tensor, *how: Any) -> Tensor:
+        called.append("onto")
+        return functional.conv2d(x, weight, bias, *how).add_(z, alpha=alpha).relu_()
+
+    def missing(*_: Any) -> Tensor:
+        raise RuntimeError("FIND was unable to find an engine to execute this computation")
+
+    def sum_and_cut(x: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        return (one + other) * (x > 0)
+
+    monkeypatch.setattr(onednn, "available", lambda: False)
+    monkeypatch.setattr(cudnn, "_sum_and_cut", lambda: sum_and_cut)
+    for architecture in (NETWORKS[2], ArchitectureRef(name="resnet", options={"depth": 50, "width": 8})):
+        model = lived_in(architecture)
+        x = torch.rand(8, 3, 16, 16, generator=generator(0, "images"))
+        wanted = slopes(model, x)
+        for one, two in ((convolution, onto), (missing, missing)):
+            monkeypatch.setattr(torch, "cudnn_convolution_relu", one)
+            monkeypatch.setattr(torch, "cudnn_convolution_add_relu", two)
+            view = FrozenModel(model, "fast")
+            view._fused = FusedBody(view._view.body, cudnn.FixedConvolution)
+            assert cosines(slopes(view.logits, x), wanted).median() > 0.98
+            assert cosines(slopes(view.logits, x), wanted).median() > 0.98
+    assert set(called) == {"alone", "onto"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="cuDNN needs a GPU")
+@pytest.mark.parametrize("architecture", NETWORKS, ids=lambda network: f"{network.name} {network.options}")
+def test_the_views_gradient_is_the_models_on_a_gpu(architecture: ArchitectureRef) -> None:
+    model = lived_in(architecture).cuda()
+    x = torch.rand(8, 3, 16, 16, generator=generator(0, "images")).cuda()
+    with convolutions("exact"):
+        wanted = slopes(model, x)
+        torch.testing.assert_close(slopes(FrozenModel(model, "exact").logits, x), wanted, rtol=1e-3, atol=1e-7)
+    assert cosines(slopes(FrozenModel(model, "fast").logits, x), wanted).median() > 0.98
 
 
 def test_wide_convolutions_on_small_images() -> None:

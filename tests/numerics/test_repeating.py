@@ -6,13 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.descent import Adversary, Descent
 from core.frozen import FrozenModel
 from core.losses import cross_entropy
 from core.models import Classifier, new_classifier
 from core.pgd import PGDAttack, pgd
-from core.repeating import RECORDED_FROM, repeated
+from core.repeating import RECORDED_FROM, Recorded, repeated
+from core.sgd import SGD
 from core.threat import NORMS, Ball
-from sieve.specs import ArchitectureRef, Norm
+from sieve.specs import PGD, ArchitectureRef, Norm
 from sieve.specs.base import Precision
 
 
@@ -32,11 +34,13 @@ def test_no_step_looks_at_a_value(norm: Norm, loss: str) -> None:
 
 
 def test_steps_are_done_in_turn() -> None:
-    def doubled_and_one_more(z: Tensor) -> Tensor:
-        return 2 * z + 1
+    def doubled_and_one_more(z: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+        return 2 * z + 1, steps + 1
 
-    assert repeated(doubled_and_one_more, torch.zeros(3), 5).tolist() == [31.0] * 3
-    assert repeated(doubled_and_one_more, torch.ones(3), 0).tolist() == [1.0] * 3
+    z, steps = repeated(doubled_and_one_more, (torch.zeros(3), torch.tensor(0)), 5)
+    assert z.tolist() == [31.0] * 3
+    assert steps == 5
+    assert repeated(doubled_and_one_more, (z, steps), 0) == (z, steps)
 
 
 def test_lengths_that_change_are_taken_in_their_order() -> None:
@@ -61,3 +65,44 @@ def test_what_is_replayed_is_what_is_done_step_by_step(precision: Precision, mon
     replayed = attacked()
     monkeypatch.setattr("core.repeating.RECORDED_FROM", 1000)
     torch.testing.assert_close(replayed, attacked(), rtol=0, atol=1e-3 if precision == "exact" else 0.02)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="recording needs a GPU")
+@pytest.mark.parametrize("random_start", [False, True])
+def test_a_training_that_is_replayed_goes_where_it_would_go(
+    random_start: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losses() -> tuple[list[float], int]:
+        model = network().cuda().train()
+        optimiser = SGD(model, momentum=0.9, weight_decay=0.0)
+        adversary = Adversary(PGD(epsilon=0.5, steps=3, random_start=random_start), model, "exact")
+        descent = Descent(model, optimiser, adversary)
+        draws = torch.Generator("cuda").manual_seed(0)
+        found = []
+        for number in range(6):
+            x = torch.rand(32, 3, 16, 16, generator=torch.Generator().manual_seed(number)).cuda()
+            descent.begin(x, torch.arange(32, device="cuda") % 10, draws)
+            gradients, loss = descent.gradients(32 if number < 5 else 16)
+            found.append(loss.item())
+            optimiser.step(gradients, 0.01)
+        batches = next(buffer for name, buffer in model.named_buffers() if name.endswith("num_batches_tracked"))
+        return found, int(batches)
+
+    replayed = losses()
+    monkeypatch.setattr("core.repeating._records", lambda _: False)
+    step_by_step = losses()
+    assert replayed[0] == pytest.approx(step_by_step[0], rel=1e-3)
+    assert replayed[1] == step_by_step[1] == 7
+
+
+def test_off_a_gpu_nothing_is_recorded() -> None:
+    seen = []
+
+    def work(x: Tensor) -> tuple[Tensor]:
+        seen.append(x)
+        return (2 * x,)
+
+    recorded = Recorded(work)
+    for value in (1.0, 2.0, 3.0):
+        assert recorded(torch.tensor(value))[0] == 2 * value
+    assert len(seen) == 3

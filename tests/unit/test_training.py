@@ -192,8 +192,11 @@ def test_trades_is_its_paper_s_loss() -> None:
 
     class Given:
         def refresh(self) -> None: ...
-        def attack(self, x: Tensor, labels: Tensor, draws: torch.Generator) -> Tensor:
+        def start(self, x: Tensor, draws: torch.Generator) -> Tensor:
             return (x + 0.1).clamp(0, 1)
+
+        def climb(self, x: Tensor, labels: Tensor, start: Tensor) -> Tensor:
+            return start
 
     sgd = SGD(model, momentum=0.9, weight_decay=0.0)
     descent = Descent(model, sgd, Given(), Trades(beta=3.0))  # type: ignore[arg-type]
