@@ -93,21 +93,18 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
         )
         yield Node(at("train", row), choice)
 
-    def constructed(row: str, source: str, construction: Construction) -> Node:
+    def constructed(row: str, source: str, construction: Construction, further: Sequence[str] = ()) -> Node:
         return Node(
             at("synthesize", row),
             SynthesizeSpec(
                 construction=construction,
                 dataset=spec.dataset,
                 model=ModelRef(name="@" + at("train", source)),
-                further_models=tuple(ModelRef(name="@" + at("source", one)) for one in further(source)),
+                further_models=tuple(ModelRef(name="@" + at("source", one)) for one in further),
                 seed=seed,
                 **precision,
             ),
         )
-
-    def further(source: str) -> list[str]:
-        return [f"{source}.{number}" for number in range(2, spec.sources + 1)]
 
     def made(row: str) -> DatasetRef:
         return DatasetRef(name="@" + at("synthesize", row))
@@ -129,12 +126,12 @@ def _one_seed(spec: StudySpec, seed: int) -> Iterator[Node]:
     random_target_training = spec.random_target_training or spec.training
     yield trained("D_adv", spec.adversarial_training, spec.dataset)
     yield trained("D", spec.training, spec.dataset)
-    for source, recipe in (("D_adv", spec.adversarial_training), ("D", spec.training)):
-        for one in further(source):
-            yield trained(one, recipe, spec.dataset, "source")
+    further = [f"D.{number}" for number in range(2, spec.sources + 1)]
+    for one in further:
+        yield trained(one, spec.training, spec.dataset, "source")
     yield constructed("D_NR", "D", spec.robust)
-    yield constructed("D_rand", "D", spec.random_target)
-    yield constructed("D_det", "D", spec.deterministic_target)
+    yield constructed("D_rand", "D", spec.random_target, further)
+    yield constructed("D_det", "D", spec.deterministic_target, further)
     yield constructed("D_R", "D_adv", spec.robust)
     yield trained("D_NR", spec.training, made("D_NR"))
     rates = spec.random_target_learning_rates

@@ -23,22 +23,22 @@ def row_sentence(row: str, study: StudySpec) -> str:
     adversary, random, fixed = study.adversary, study.random_target, study.deterministic_target
     began = "noise" if study.robust.start == "noise" else "other images"
     trained = "Trained" if study.adversarial_training.objective.name == "cross_entropy" else "Trained by TRADES"
-    seen = "sees" if study.sources == 1 else f"and {study.sources - 1} models like it see"
+    by = "" if study.sources == 1 else f" by D and {study.sources - 1} models like it in turn"
     return {
         "D": "Trained plainly on the dataset itself.",
         "D_adv": (
             f"{trained} on the dataset itself, each image attacked first "
             f"({adversary.norm}, epsilon {adversary.epsilon:g}, {adversary.steps} steps)."
         ),
-        "D_R": f"Trained plainly on {began}, remade until D_adv {seen} in each the features of the image it replaces.",
-        "D_NR": f"Trained plainly on {began}, remade in the same way with the features that D {seen}.",
+        "D_R": f"Trained plainly on {began}, remade until D_adv sees in each the features of the image it replaces.",
+        "D_NR": f"Trained plainly on {began}, remade in the same way with the features that D sees.",
         "D_rand": (
-            f"Trained plainly on images pushed at most {random.epsilon:g} ({random.norm}) towards a random class and "
-            "labelled as that class: to a person, mislabelled."
+            f"Trained plainly on images pushed{by} at most {random.epsilon:g} ({random.norm}) towards a random class "
+            "and labelled as that class: to a person, mislabelled."
         ),
         "D_det": (
-            f"Trained plainly on images pushed at most {fixed.epsilon:g} ({fixed.norm}) towards the class after their "
-            "own and labelled as that class."
+            f"Trained plainly on images pushed{by} at most {fixed.epsilon:g} ({fixed.norm}) towards the class after "
+            "their own and labelled as that class."
         ),
         "D_rand_permuted": "Control: D_rand's images, its labels shuffled among them: nothing is left to learn.",
     }[row]

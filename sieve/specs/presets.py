@@ -109,6 +109,7 @@ PRESETS |= {
             "deterministic_target_learning_rates": [0.05, 0.1, 0.2, 0.4],
         },
     ),
+    "digits-sources": _variant("digits", {"sources": 4, "deterministic_target": {"relative_step": 0.1}}),
 }
 
 PRESET_SUMMARIES: dict[str, str] = {
@@ -117,6 +118,7 @@ PRESET_SUMMARIES: dict[str, str] = {
     "digits-linf": "digits with every adversary, construction and judge in the linf norm",
     "digits-noise": "digits, D_R and D_NR made from noise instead of from other images",
     "digits-rates": "digits, learning rates for D_rand and D_det chosen on held-out training images",
+    "digits-sources": "digits, D_rand and D_det made by four sources in turn for as many gradients: more is learnt",
     "cifar10": "CIFAR-10 with a ResNet-18, the paper's constructions and epsilons; wants a GPU",
 }
 

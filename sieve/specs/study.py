@@ -51,8 +51,9 @@ class StudySpec(Spec):
     deterministic_target_learning_rates: tuple[LearningRate, ...] = Field(default=(), max_length=16)
     """The same for D_det."""
     sources: int = Field(default=1, ge=1, le=16)
-    """Source models of each kind. More than one is not the paper's recipe: constructions then read all of them, for
-    the same number of gradients, see `further_models` of a synthesis."""
+    """Standard models that D_rand and D_det are made from. More than one is not the paper's recipe: they take turns,
+    for the same number of gradients, see `further_models` of a synthesis. D_R and D_NR are of one: more made D_R
+    worse."""
     adversarial_training: TrainingRecipe
     """How the robust source D_adv is trained; needs an adversary."""
     robust: RobustConstruction

@@ -51,8 +51,8 @@ def test_a_study_that_chooses_learning_rates_waits_for_its_candidates(database: 
     assert candidate.spec["validate_on"]["name"] == "digits"
     assert candidate.produces["model"] == model, "what comes after may refer to the choice as to a training"
     assert children["0/evaluate/D_rand"].spec["model"]["name"] == choice.id
-    further = children["0/source/D_adv.2"]
-    assert [ref["name"] for ref in children["0/synthesize/D_R"].spec["further_models"]] == [further.id]
+    further = children["0/source/D.2"]
+    assert [ref["name"] for ref in children["0/synthesize/D_rand"].spec["further_models"]] == [further.id]
 
 
 REFUSED = {
