@@ -1,6 +1,7 @@
 """Claims that can be tested: the rule that decides one, and the plain sentence that says what came of it.
 
 The rule is fixed before anything is measured, and the same rule is read off a negative control, where it must say no.
+One seed decides nothing: its interval speaks of other test images, not of other models.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ class Claim:
     @property
     def held(self) -> bool:
         """Did it hold here?"""
-        return self.rule.holds(self.measure)
+        return _holds(self.rule, self.measure)
 
     @property
     def control_held(self) -> bool:
         """Did it hold on the control, where it should not?"""
-        return self.rule.holds(self.control.measure)
+        return _holds(self.rule, self.control.measure)
 
     def json_values(self) -> dict[str, Any]:
         """As in `report.json`."""
@@ -59,7 +60,7 @@ class Claim:
             "claim": self.text,
             "rule": self.rule.text,
             "held": self.held,
-            "decided": self.held or not self.rule.open(self.measure),
+            "decided": self.held or not (self.measure.of_one_seed or self.rule.open(self.measure)),
             "said": _sentence(self.rule, self.measure, ""),
             "measured": self.measure.json_values(),
             "control": {
@@ -99,9 +100,15 @@ def not_above(threshold: float, meaning: str) -> Rule:
     )
 
 
+def _holds(rule: Rule, found: Measure) -> bool:
+    return rule.holds(found) and not found.of_one_seed
+
+
 def _sentence(rule: Rule, found: Measure, where: str) -> str:
     figure = f"{found.what} is {found.text()}"
-    if rule.holds(found):
+    if _holds(rule, found):
         return f"It held {where or 'here'}: {figure}."
+    if found.of_one_seed:
+        return f"It is not decided {where or 'here'}: {figure}, of one seed, which decides nothing."
     undecided = ", and its interval does not decide" if rule.open(found) else ""
     return f"It did not hold {where or 'here'}: {figure}{undecided}."

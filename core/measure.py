@@ -45,6 +45,11 @@ class Measure:
     values: tuple[tuple[float, ...], ...] = ()
     """A row a source seed, a value a training."""
 
+    @property
+    def of_one_seed(self) -> bool:
+        """Does its interval speak of test images alone?"""
+        return self.kind in ("wilson", "newcombe")
+
     def json_values(self) -> dict[str, Any]:
         """As in `report.json`."""
 

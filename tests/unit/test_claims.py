@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from core.claims import Claim, Control, above, below, not_above
+from core.claims import Claim, Control, Rule, above, below, not_above
 from core.measure import computed, correlation, difference, rate
 from core.statistics import wilson_interval
 
@@ -66,7 +66,7 @@ def test_a_correlation_has_fishers_interval() -> None:
 
 @pytest.mark.parametrize(
     ("values", "held", "decided"),
-    [((0.3, 0.32, 0.31), True, True), ((0.1, 0.3, 0.2), False, False), ((0.02,), False, True)],
+    [((0.3, 0.32, 0.31), True, True), ((0.1, 0.3, 0.2), False, False), ((0.02, 0.021, 0.02), False, True)],
 )
 def test_above_wants_the_whole_interval(values: tuple[float, ...], held: bool, decided: bool) -> None:
     measure = rate("accuracy", of(*values), 360)
@@ -77,6 +77,22 @@ def test_above_wants_the_whole_interval(values: tuple[float, ...], held: bool, d
     assert claim["control"]["held"] is False
     assert claim["control"]["said"].startswith("It did not hold on the control:")
     assert ("does not decide" in claim["said"]) is (not decided)
+
+
+@pytest.mark.parametrize("rule", [above(CHANCE, "chance"), below(CHANCE, "chance"), not_above(CHANCE, "chance")])
+def test_one_seed_decides_nothing(rule: Rule) -> None:
+    """However far from chance: its interval speaks of other test images, not of other models."""
+    for value in (0.0, 0.9):
+        measure = rate("accuracy", of(value), 10_000)
+        claim = Claim("c", "Something is learnt", rule, measure, Control("permuted", measure))
+        told = claim.json_values()
+        assert (claim.held, claim.control_held, told["decided"]) == (False, False, False)
+        assert told["said"].startswith("It is not decided here: accuracy is")
+        assert told["control"]["said"].startswith("It is not decided on the control:")
+    exact = Claim(
+        "c", "Something is computed", above(0, "nothing"), computed("x", 1), Control("none", computed("x", 0))
+    )
+    assert exact.held
 
 
 def test_rules_below_and_not_above() -> None:
