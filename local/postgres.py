@@ -40,6 +40,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "max_connections": "200",
+    "shared_buffers": "512MB",  # a million jobs; memory is taken as it is used
     "timezone": "UTC",
     "log_timezone": "UTC",
     "jit": "off",  # short queries on few rows: compiling costs more than it saves
