@@ -57,6 +57,15 @@ JOBS: dict[str, Spec] = {
         dataset=SOME, model=MODEL, seed=3, threats=(Threat(epsilons=(0.5,)),), attacks=ATTACKS, precision="fast"
     ),
 }
+STRONG = EvaluateSpec(
+    dataset=DatasetRef(name="digits", limit_train=520, limit_test=270),
+    model=MODEL,
+    seed=3,
+    threats=(Threat(epsilons=(0.5,)),),
+    attacks=({"name": "strong", "options": {"steps": 10, "queries": 40}},),
+    corruptions=(),
+)
+"""All four attacks of the ensemble; it takes seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +80,16 @@ def bits(result: Result) -> tuple[dict[str, Any], dict[str, bytes]]:
     return figures, {output.name: output.path.read_bytes() for output in result.outputs}
 
 
-@pytest.mark.parametrize("name", JOBS)
-def test_a_resumed_job_gives_the_bits_of_an_undisturbed_one(name: str, inputs: Inputs, tmp_path: Path) -> None:
-    undisturbed = bits(execute(JOBS[name], inputs, MemoryContext(tmp_path / "undisturbed")))
+@pytest.mark.parametrize("spec", [*JOBS.values(), STRONG], ids=[*JOBS, "strong evaluation"])
+def test_a_resumed_job_gives_the_bits_of_an_undisturbed_one(spec: Spec, inputs: Inputs, tmp_path: Path) -> None:
+    undisturbed = bits(execute(spec, inputs, MemoryContext(tmp_path / "undisturbed")))
     # Stopped at every safe point but the last, each time in a new context with nothing but the checkpoint's file.
     chain: list[Checkpoint] = []
     stops = 0
     while True:
         context = MemoryContext(tmp_path / f"attempt {stops}", chain=chain, stop_after=1)
         try:
-            result = execute(JOBS[name], inputs, context)
+            result = execute(spec, inputs, context)
         except Stopped:
             for place, checkpoint in enumerate(context.checkpoints):
                 save_checkpoint(tmp_path / f"checkpoint {place}", checkpoint)
