@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from core.memory import ran_out
 
-_ONE = [1, 1]
 _SUM_AND_CUT = "template <typename T> T sum_and_cut(T x, T g, T h) { return x > T(0) ? g + h : T(0); }"
 
 
