@@ -52,8 +52,7 @@ async def _turn(request: Request) -> AsyncIterator[None]:
         yield
 
 
-in_turn = Depends(_turn, scope="function")
-_InTurn = Annotated[None, in_turn]
+_InTurn = Annotated[None, Depends(_turn, scope="function")]
 
 
 def _session(database: DatabaseOf, _: _InTurn) -> Iterator[OrmSession]:

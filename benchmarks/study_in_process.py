@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def run_study(
     spec: Spec,
     folder: Path,
     folders: Mapping[str, Path] | None = None,
-    context: Callable[[Path], Context] = MemoryContext,
+    context: Callable[[Path], Context] | None = None,
     heard: Callable[[str, Mapping[str, Any]], None] = lambda *_: None,
 ) -> tuple[dict[str, Mapping[str, Any]], dict[str, float]]:
     """Run every job of a study, the report included.
@@ -44,7 +45,7 @@ def run_study(
         spec: of a kind that expands.
         folder: for all files.
         folders: image folders by the name that the spec gives them.
-        context: what a job runs with, from the folder for its files.
+        context: what a job runs with, from the folder for its files; alone and in memory where it is not given.
         heard: is told the name of each finished job, and its spec, figures and seconds.
 
     Returns:
@@ -56,6 +57,7 @@ def run_study(
     models: dict[str, Path] = {}
     figures: dict[str, Mapping[str, Any]] = {}
     seconds: dict[str, float] = {}
+    context = context or partial(MemoryContext, data_folder=folder)
     expand = KINDS.get(str(spec.kind)).expand  # type: ignore[attr-defined]
     assert expand is not None
     for node in expand(spec):

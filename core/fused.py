@@ -97,12 +97,7 @@ class Block:
             inside = layer.backward(inputs.pop(), inside)
         skipping = 1
         if self._shortcut is not None:
-            shortcut = self._shortcut.fixed
-            skipping = shortcut.skips
-            if skipping > 1:
-                gradient = shortcut.back_to_what_it_reads(gradient)
-            else:
-                gradient = shortcut.back(gradient, x, rectified=False)
+            gradient, skipping = self._shortcut.fixed.back_to_what_it_reads(gradient, x)
         return self._first.fixed.back(inside, x, rectified=self.rectified, onto=gradient, skipping=skipping)
 
 

@@ -63,11 +63,6 @@ class FixedConvolution:
             and all(pad < size for pad, size in zip(module.padding, module.kernel_size, strict=True))
         )
 
-    @property
-    def skips(self) -> int:
-        """Of a 1x1 convolution its stride: it reads one pixel in so many of each row and column. Else 1."""
-        return self._stride if self._module.kernel_size == (1, 1) else 1
-
     def refresh(self) -> None:
         """Use the module's weights as they are now."""
         module, stride = self._module, (self._stride, self._stride)
@@ -100,9 +95,14 @@ class FixedConvolution:
             found[:, :, ::skipping, ::skipping].add_(onto)
         return cut(found, x, out=found) if rectified else found
 
-    def back_to_what_it_reads(self, gradient: Tensor) -> Tensor:
-        """Of a 1x1 convolution the gradient for the pixels that it reads: one in `skips` of each row and column."""
-        return self._kernel_back(1)(gradient)
+    def back_to_what_it_reads(self, gradient: Tensor, x: Tensor) -> tuple[Tensor, int]:
+        """The gradient for the pixels of x that it reads, and in how many of each row and column it reads one.
+
+        That is more than 1 for a 1x1 convolution with a stride.
+        """
+        if self._stride > 1 and self._module.kernel_size == (1, 1):
+            return self._kernel_back(1)(gradient), self._stride
+        return self.back(gradient, x, rectified=False), 1
 
     def _kernel_back(self, stride: int) -> _Kernel:
         if self._back is None:

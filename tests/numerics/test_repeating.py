@@ -26,7 +26,7 @@ def network() -> Classifier:
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
 def test_no_step_looks_at_a_value(norm: Norm, loss: str) -> None:
-    """A meta tensor has no values: whoever asks for one fails. The view is not fused there, as on a GPU."""
+    """A meta tensor has no values: whoever asks for one fails. The view is not fused there."""
     view = FrozenModel(network().to("meta"), "fast")
     x, y = torch.empty(8, 3, 16, 16, device="meta"), torch.empty(8, dtype=torch.int64, device="meta")
     attack = PGDAttack(loss, steps=3, relative_step=0.1)  # type: ignore[arg-type]
