@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from local.service import Service
+from sieve import Client
 from store.database import Database
 from store.tables import Metric
 from tests.browser.conftest import Watched
@@ -171,12 +172,30 @@ def test_what_is_no_number_breaks_no_page(visit: Open, service: Service) -> None
         for step, value in enumerate([1.0, math.nan, math.inf, 2.0, 1e300], 2):
             session.add(Metric(job_id=id, name="loss", step=step, value=value))
     database.dispose()
+    window = visit()
     window.go(f"/jobs/{id}")
     expect(window.page.locator("#plot-loss .scatterlayer .trace")).to_have_count(1)
     window.page.locator("#data-loss summary").click()
     expect(window.page.locator("#data-loss")).to_contain_text("nan")
     window.go(f"/compare?job={id}")
     expect(window.page.locator("#plot-loss .scatterlayer .trace")).to_have_count(1)
+
+
+def test_who_leaves_a_page_is_not_brought_back_when_it_grows(visit: Open, service: Service) -> None:
+    window = visit()
+    window.go("/new/train?dataset.name=digits&architecture.name=convnet&epochs=1&name=left behind")
+    window.page.get_by_role("button", name="Submit").click()
+    window.page.wait_for_url("**/jobs/job_*")
+    id = window.page.url.rpartition("/")[2]
+    held: list[Route] = []
+    window.page.route("**/datasets", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    window.page.get_by_role("link", name="Datasets").click(no_wait_after=True)
+    with Client(service.url, service.key) as client:
+        client.job(id).wait()
+    window.page.wait_for_timeout(2000)  # the page looks once a second
+    (route,) = held
+    route.continue_()
+    window.page.wait_for_url("**/datasets")
 
 
 def test_specs_are_compared_and_copied(study: Watched, visit: Open) -> None:

@@ -5,6 +5,7 @@ const connection = document.getElementById("connection");
 let busy = false;
 let again = false;
 let last = 0;
+let leaving = false;
 
 export function follow(address) {
   const events = new EventSource(address);
@@ -19,6 +20,11 @@ export function follow(address) {
   events.addEventListener("open", () => say("live"));
   events.addEventListener("error", () => say("not connected, trying again", true));
   if (!address.includes("/events")) setInterval(soon, 30000);
+  // Whoever goes elsewhere is not brought back by a page that grows meanwhile; who only fetched a file is still here.
+  addEventListener("beforeunload", () => {
+    leaving = true;
+    setTimeout(() => { leaving = false; soon(); }, 5000);
+  });
 }
 
 function say(text, lost = false) {
@@ -44,9 +50,11 @@ function soon() {
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const text = await answer.text();
+  if (leaving) return;
   if (answer.redirected || answer.status === 401) { location.reload(); return; }
   if (!answer.ok) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = new DOMParser().parseFromString(text, "text/html");
   const changed = [];
   for (const part of document.querySelectorAll("[data-part]")) {
     const now = fresh.getElementById(part.id);
