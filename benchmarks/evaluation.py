@@ -45,7 +45,7 @@ from sieve.specs import PGD, ArchitectureRef, AttackRef, DatasetRef, Norm, Threa
 US, PEER, SHIPPED = "ours", "autoattack", "autoattack_as_shipped"
 PEERS_NORM: dict[Norm, str] = {"l2": "L2", "linf": "Linf"}
 PAPERS_STEPS = 100
-LEFT = 0.6
+LEFT = 0.8
 """Share of what a model reads right that its epsilons leave, by a short attack."""
 LEVELS = 6.0
 """Steps that a masked model's input is rounded to, in a standard deviation."""
