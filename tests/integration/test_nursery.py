@@ -10,11 +10,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.working import eventually
+from worker import processes
 from worker.children import Nursery
 
 
 @pytest.fixture
-def nursery() -> Iterator[Nursery]:
+def nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:
+    monkeypatch.setattr(processes, "kill_descendants", lambda: None)  # PostgreSQL may be one of this process's
     nursery = Nursery()
     yield nursery
     nursery.close()
