@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 import sieve
-from api import document, looking, problems, submission
+from api import document, problems, submission
 from api.courier import Courier
 from api.limits import BodyLimit, Rates
 from api.observed import Observed, Watched
@@ -64,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         courier.start()
         yield
         courier.stop()
+        await database.end_looks()
         database.dispose()
 
     app = FastAPI(
@@ -83,7 +84,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.database = database
     app.state.rates = Rates(settings.requests_per_second)
     app.state.turns = anyio.Semaphore(AT_ONCE)
-    app.state.looks = anyio.Semaphore(looking.AT_ONCE)
     app.state.blobs = blob_store(settings)
     app.state.bell = Bell(settings.redis_url)
     problems.install(app)

@@ -123,9 +123,8 @@ def _viewer(request: Request, session: Session, credentials: Credentials) -> Use
     return _authenticated(request, session, credentials)
 
 
-def _waiting_viewer(request: Request, database: DatabaseOf, credentials: Credentials) -> User:
-    with database.looking() as session:
-        return looker_of(request, session, credentials)
+async def _waiting_viewer(request: Request, database: DatabaseOf, credentials: Credentials) -> User:
+    return await database.look(lambda session: looker_of(request, session, credentials))
 
 
 Viewer = Annotated[User, Depends(_viewer)]

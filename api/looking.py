@@ -1,4 +1,4 @@
-"""For what is looked at often: who asks is found out where the answer is, in one thread and on one connection.
+"""For what is looked at often: who asks is found out where the answer is, on the event loop and on one connection.
 
 A session and a viewer that are dependencies, as for everything else, each cost a turn in a thread of their own: more
 than their statements do.
@@ -7,23 +7,18 @@ than their statements do.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, TypeVar
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials
 from sqlalchemy.orm import Session
 
 from api.auth import Credentials, DatabaseOf, looker_of
-from store.database import Database
+from store.database import Database, Seen
 from store.tables import User
-
-AT_ONCE = 2
-"""Looks that are computed at a time: Python computes one of them anyhow, while the other's database does. Where many
-share it, all are late."""
-Seen = TypeVar("Seen")
 
 
 class Looker:
@@ -38,19 +33,15 @@ class Looker:
     async def look(self, see: Callable[[Session, User], Seen]) -> Seen:
         """What `see` makes of a session to look with and of the user who asks, who is found out the first time.
 
-        In a thread, `AT_ONCE` of them, in the order in which they came.
-
         Raises:
             Problem: they may not look.
         """
-        async with self._request.app.state.looks:
-            return await run_in_threadpool(self._look, see)
+        return await self._database.look(partial(self._look, see))
 
-    def _look(self, see: Callable[[Session, User], Seen]) -> Seen:
-        with self._database.looking() as session:
-            if self._viewer is None:
-                self._viewer = looker_of(self._request, session, self._credentials)
-            return see(session, self._viewer)
+    def _look(self, see: Callable[[Session, User], Seen], session: Session) -> Seen:
+        if self._viewer is None:
+            self._viewer = looker_of(self._request, session, self._credentials)
+        return see(session, self._viewer)
 
 
 async def _looker(request: Request, database: DatabaseOf, credentials: Credentials) -> Looker:

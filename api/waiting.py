@@ -10,7 +10,7 @@ from typing import Any
 
 from api import schemas
 from store import tables, workers
-from store.jobs.queue import Around, Blocked, Busy, Waiting
+from store.jobs.queue import Blocked, Busy, Queue, Waiting
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class Offers:
 
 
 @dataclass(frozen=True)
-class Queue:
+class Around:
     """What the answers are made of."""
 
-    around: Around
+    queue: Queue
     offers: Offers
 
     @cached_property
     def by_slot(self) -> Mapping[str, Sequence[Busy]]:
         """What runs on each sort of slot."""
         found = defaultdict(list)
-        for one in self.around.busy:
+        for one in self.queue.busy:
             found[one.slot].append(one)
         return found
 
@@ -54,7 +54,7 @@ class Queue:
     @cached_property
     def first_of(self) -> Mapping[str, float]:
         """In how many seconds the first job of each owner ends, so far as they say."""
-        return {one.owner: one.seconds_left for one in reversed(self.around.busy) if one.seconds_left is not None}
+        return {one.owner: one.seconds_left for one in reversed(self.queue.busy) if one.seconds_left is not None}
 
 
 def offers(living: Sequence[tables.Worker], held: Mapping[tuple[str, str], tables.Hold]) -> Offers:
@@ -73,15 +73,9 @@ def offers(living: Sequence[tables.Worker], held: Mapping[tuple[str, str], table
     return Offers(takers, shut)
 
 
-def on_gpus(rows: Sequence[tables.Worker]) -> bool:
-    """Do all slots that take `accelerator` jobs have a GPU?"""
-    devices = [slot["device"] for row in rows for slot in row.slots["slots"] if "accelerator" in slot["takes"]]
-    return bool(devices) and all(device != "cpu" for device in devices)
-
-
-def queued(job: Waiting, queue: Queue) -> dict[str, Any]:
+def queued(job: Waiting, around: Around) -> dict[str, Any]:
     """A job in the queue, as `schemas.Waiting` has it."""
-    code, reason, seconds = _why(job, queue)
+    code, reason, seconds = _why(job, around)
     return {
         "place": job.place,
         "job": job.id if job.mine else None,
@@ -118,36 +112,36 @@ _Why = tuple[schemas.WhyWaiting, str, float | None]
 """Why a job waits, for programs and for people, and after how many seconds that is over, where that can be said."""
 
 
-def _why(job: Waiting, queue: Queue) -> _Why:
-    return _nothing_starts(job, queue) or _at_a_limit(job, queue) or _in_line(job, queue)
+def _why(job: Waiting, around: Around) -> _Why:
+    return _nothing_starts(job, around) or _at_a_limit(job, around) or _in_line(job, around)
 
 
-def _nothing_starts(job: Waiting, queue: Queue) -> _Why | None:
-    if queue.around.maintenance is not None:
-        return "maintenance", f"no job starts now: {queue.around.maintenance}", None
-    if job.slot in queue.offers.takers:
+def _nothing_starts(job: Waiting, around: Around) -> _Why | None:
+    if around.queue.maintenance is not None:
+        return "maintenance", f"no job starts now: {around.queue.maintenance}", None
+    if job.slot in around.offers.takers:
         return None
-    if job.slot in queue.offers.shut:
-        return "held", f"every slot that takes such jobs takes nothing now ({queue.offers.shut[job.slot]})", None
+    if job.slot in around.offers.shut:
+        return "held", f"every slot that takes such jobs takes nothing now ({around.offers.shut[job.slot]})", None
     return "no_worker", "no worker that takes such jobs is running", None
 
 
-def _at_a_limit(job: Waiting, queue: Queue) -> _Why | None:
+def _at_a_limit(job: Waiting, around: Around) -> _Why | None:
     if job.max_running is not None and job.running >= job.max_running:
-        first = queue.first_of.get(job.owner)
+        first = around.first_of.get(job.owner)
         until = f"; the first ends in about {_span(first)}" if first is not None else ""
         whose = "your jobs hold" if job.mine else f"{job.owner}'s jobs hold"
         held = f"{whose} {job.running} of the {_count(job.max_running, 'slot')} that they may hold at once"
         return "running_limit", held + until, first
     if not job.gpu_hours_left:
         spent = f"{job.gpu_hours:.1f} of {job.max_gpu_hours:g} GPU hours of this week are used"
-        anew = queue.around.week_ends_in
+        anew = around.queue.week_ends_in
         return "gpu_hours", f"{spent}: they are counted anew in {_span(anew)} (Monday 00:00 UTC)", anew
     return None
 
 
-def _in_line(job: Waiting, queue: Queue) -> _Why:
-    busy, ends = queue.busy_with[job.slot], queue.ends.get(job.slot, ())
+def _in_line(job: Waiting, around: Around) -> _Why:
+    busy, ends = around.busy_with[job.slot], around.ends.get(job.slot, ())
     seconds = ends[job.place - 1] if job.exact and job.place <= len(ends) else None
     if job.place == 1:
         return "next", f"it is next: {busy or 'it waits for a slot'}", seconds

@@ -217,12 +217,13 @@ class Job(Table):
 
     __table_args__ = (
         Index(
-            "jobs_to_claim",
+            "jobs_in_line",
             "owner_id",
             "slot",
             text("priority desc"),
             "queued_at",
             "id",
+            postgresql_include=["kind"],
             postgresql_where=text("state = 'queued'"),
         ),
         Index("jobs_waited_for", "slot", "priority", postgresql_where=text("state = 'queued'")),
@@ -235,15 +236,24 @@ class Job(Table):
         Index("jobs_shared", "id", postgresql_where=text("shared")),
         Index("jobs_in_no_study", "owner_id", "id", postgresql_where=text("study_id is null")),
         Index(
-            "jobs_labelled",
-            "labels",
-            postgresql_using="gin",
-            postgresql_ops={"labels": "jsonb_path_ops"},
-            postgresql_where=text("labels <> '{}'"),
-        ),
-        Index(
             "exports", text("((spec -> 'dataset'::text) ->> 'name'::text)"), postgresql_where=text("kind = 'export'")
         ),
+    )
+
+
+class JobLabel(Table):
+    """A label of a job, so that the newest jobs that have one are found at once. Nobody writes here: the database does
+    it itself, by triggers, whenever it writes `jobs.labels`."""
+
+    __tablename__ = "job_labels"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+    owner_id: Mapped[str]
+    """The job's."""
+    __table_args__ = (
+        Index("job_labels_newest", "key", "value", "job_id"),
+        Index("job_labels_of_owner", "owner_id", "key", "value", "job_id"),
     )
 
 

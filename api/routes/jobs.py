@@ -225,8 +225,8 @@ def _label(text: str | None) -> tuple[str, str] | None:
     if text is None:
         return None
     key, equals, value = text.partition("=")
-    if not equals:
-        raise invalid([FieldError(pointer="label", message="a label is KEY=VALUE")])
+    if not equals or "\0" in text:
+        raise invalid([FieldError(pointer="label", message="a label is KEY=VALUE, without a NUL character")])
     return key, value
 
 

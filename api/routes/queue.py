@@ -36,11 +36,10 @@ async def show_queue(
 
 def waiting_jobs(session: OrmSession, viewer: tables.User, settings: Settings, limit: int) -> WaitingPage:
     """The queue as one user sees it."""
-    around = queue.around(session, viewer, silence=settings.lease_seconds, limit=limit)
-    now = waiting.Queue(around, waiting.offers(around.living, around.holds))
-    queued = queue.waiting(session, viewer, on_gpus=waiting.on_gpus(around.living), limit=limit)
-    blocked = [waiting.blocked(job, viewer.name) for job in around.blocked]
-    return WaitingPage.model_validate({"data": [*(waiting.queued(job, now) for job in queued), *blocked]})
+    seen = queue.look(session, viewer, silence=settings.lease_seconds, limit=limit)
+    around = waiting.Around(seen, waiting.offers(seen.living, seen.holds))
+    queued = [waiting.queued(job, around) for job in seen.waiting]
+    return WaitingPage.model_validate({"data": [*queued, *(waiting.blocked(job, viewer.name) for job in seen.blocked)]})
 
 
 @router.get("/workers", dependencies=[signed_in])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import TextualSelect, column, text
+from sqlalchemy import Integer, bindparam, column, text
 from sqlalchemy.orm import Session
 
 from store.fairness import ADVANCE, GPU_HOURS_LEFT, THIS_WEEK, USED, WEEK_GPU_SECONDS, limit
@@ -73,26 +73,22 @@ class Busy(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Around:
-    """What the waiting jobs depend on."""
+class Queue:
+    """What waits, and what it depends on."""
 
-    maintenance: str | None
-    week_ends_in: float
-    """Seconds until GPU hours are counted anew."""
+    waiting: Sequence[Waiting]
+    """By place: of each sort of slot the first queued jobs, and the viewer's own first."""
+    blocked: Sequence[Blocked]
+    """Jobs of the viewer's that wait for others."""
+    busy: Sequence[Busy]
+    """The running jobs, the one that ends first first."""
     living: Sequence[Worker]
     """Workers that were heard of just now, oldest first: host and slots."""
     holds: Mapping[tuple[str, str], Hold]
     """All holds, by host and slot (empty: the whole host)."""
-    busy: Sequence[Busy]
-    """The running jobs, the one that ends first first."""
-    blocked: Sequence[Blocked]
-    """Jobs of the viewer's that wait for others."""
-
-
-def _statement(sql: str, fields: Sequence[str]) -> TextualSelect:
-    """A statement whose rows have these fields, made once. What its columns are is not found out anew each time, nor
-    where its values go: psycopg remembers that of short statements only, so it has no spaces to spare."""
-    return text(" ".join(sql.split())).columns(*(column(name) for name in fields))
+    maintenance: str | None
+    week_ends_in: float
+    """Seconds until GPU hours are counted anew."""
 
 
 _LEFT = """
@@ -107,7 +103,7 @@ def _heads(owners: str, start: str, count: str) -> str:
         select user_id, used, held, head.*, used + {ADVANCE}::double precision * nth as turn
         from {owners} owner
         cross join lateral (
-            select id, priority, row_number() over (order by priority desc, queued_at, id) as nth
+            select id, priority, kind, queued_at, row_number() over (order by priority desc, queued_at, id) as nth
             from jobs
             where owner_id = user_id and slot = sort and state = 'queued'
             order by priority desc, queued_at, id
@@ -135,15 +131,24 @@ same."""
 _OWNERS = "(select user_id, used, running_held or (sort = 'accelerator' and hours_held) as held from owners)"
 _FURTHER = f"(select user_id, used, held, at from few where few.sort = sorts.sort and nth = {_FEW})"
 _AHEAD = f"""
-    select user_id, used, held, id, priority, nth, turn from few where few.sort = sorts.sort
+    select user_id, used, held, id, priority, kind, queued_at, nth, turn from few where few.sort = sorts.sort
     union all
     {_heads(_FURTHER, _FEW, ":limit - at")}
 """
 
-_WAITING = _statement(
-    f"""
+_ALIVE = "seen_at >= now() - make_interval(secs => :silence)"
+_ON_GPUS = f"""
+    select bool_or(slots @? '$.slots[*].takes[*] ? (@ == "accelerator")')
+           and not bool_or(slots @? '$.slots[*] ? (@.device == "cpu").takes[*] ? (@ == "accelerator")')
+    from workers
+    where {_ALIVE}
+"""
+"""Have all slots that take `accelerator` jobs a GPU? Only there GPU hours are limited."""
+
+_WAITING = f"""
     with owners as materialized (
-        select *, coalesce(running >= max_running, false) as running_held, :on_gpus and not gpu_hours_left as hours_held
+        select *, coalesce(running >= max_running, false) as running_held,
+               coalesce(({_ON_GPUS}) and not gpu_hours_left, false) as hours_held
         from (
             select accounts.user_id, users.name as owner, accounts.running, {USED} as used,
                    {limit("max_running")} as max_running, {limit("max_gpu_hours")} as max_gpu_hours,
@@ -162,17 +167,14 @@ _WAITING = _statement(
         cross join lateral ({_heads(_OWNERS, "0", ":limit")} where user_id = :viewer) mine
         where id not in (select id from first)
     )
-    select shown.id, kind, owner, shown.priority, sort, user_id = :viewer as mine,
-           cast(extract(epoch from now() - jobs.queued_at) as double precision) as seconds,
-           at, at <= :limit as exact, running, max_running, gpu_hours, max_gpu_hours,
-           sort <> 'accelerator' or not hours_held
+    select id, kind, owner, priority, sort as slot, user_id = :viewer as mine,
+           cast(extract(epoch from now() - queued_at) as double precision) as seconds,
+           at as place, at <= :limit as exact, running, max_running, gpu_hours, max_gpu_hours,
+           sort <> 'accelerator' or not hours_held as gpu_hours_left
     from shown
-    join jobs on jobs.id = shown.id
     join owners using (user_id)
     order by at, sort, turn
-""",
-    Waiting._fields,
-)
+"""
 """The order of claims, read only as far as the first `limit` need it. First a few jobs of each owner are put in order
 (`few`). Where the last of an owner's few is at place `at` there, at least so many are ahead of what that owner has
 beside: of that, `limit - at` jobs can be among the first. Of owners whose last is not there, none can."""
@@ -202,50 +204,50 @@ _BUSY = f"""
     order by seconds_left nulls last, jobs.id
 """
 
-_AROUND = _statement(
-    f"""
-    select maintenance,
-           cast(extract(epoch from {THIS_WEEK} + interval '1 week' - now()) as double precision) as week_ends_in,
-           (
-               select coalesce(jsonb_agg(jsonb_build_object('host', host, 'slots', slots) order by id), '[]')
-               from workers
-               where seen_at >= now() - make_interval(secs => :silence)
-           ) as living,
-           (
-               select coalesce(jsonb_agg(to_jsonb(holds) - 'since' order by host, slot), '[]')
-               from holds
-           ) as holds,
-           (select coalesce(jsonb_agg(to_jsonb(one)), '[]') from ({_BUSY}) one) as busy,
-           (select coalesce(jsonb_agg(to_jsonb(one)), '[]') from ({_BLOCKED}) one) as blocked
-    from policy
-""",
-    ("maintenance", "week_ends_in", "living", "holds", "busy", "blocked"),
+
+def _rows(sql: str, fields: type[NamedTuple]) -> str:
+    """SQL, a JSON array of arrays: the rows of some other, with these fields."""
+    return f"(select coalesce(json_agg(json_build_array({', '.join(fields._fields)})), '[]') from ({sql}) one)"
+
+
+def _object(*names: str) -> str:
+    return f"json_build_object({', '.join(f'{name!r}, {name}' for name in names)})"
+
+
+_FIELDS = {
+    "waiting": _rows(_WAITING, Waiting),
+    "blocked": _rows(_BLOCKED, Blocked),
+    "busy": _rows(_BUSY, Busy),
+    "living": f"(select json_agg({_object('host', 'slots')} order by id) from workers where {_ALIVE})",
+    "holds": f"(select json_agg({_object('host', 'slot', 'drain', 'reason', 'held_by')}) from holds)",
+    "maintenance": "maintenance",
+    "week_ends_in": f"cast(extract(epoch from {THIS_WEEK} + interval '1 week' - now()) as double precision)",
+}
+_QUEUE = (
+    text(" ".join(f"select {', '.join(_FIELDS.values())} from policy".split()))
+    .bindparams(bindparam("limit", type_=Integer, literal_execute=True))
+    .columns(*(column(name) for name in _FIELDS))
 )
-"""In one statement: a connection that is waited for costs a turn at Python, which has others to compute for."""
+"""In one statement: a connection that is waited for costs a turn at Python, which has others to compute for. It is made
+once. What its columns are is not found out anew each time, nor where its values go: psycopg remembers that of short
+statements only, so it has no spaces to spare. `limit` is written into it: what it costs depends on that, and else
+PostgreSQL would make a plan for it each time."""
 
 
-def waiting(session: Session, viewer: User, *, on_gpus: bool, limit: int = 100) -> Sequence[Waiting]:
-    """The first `limit` queued jobs of each sort of slot, and the viewer's own first, by place.
-
-    Args:
-        on_gpus: do all slots that take `accelerator` jobs have a GPU? Only there GPU hours are limited.
-    """
-    rows = session.connection().execute(_WAITING, {"viewer": viewer.id, "on_gpus": on_gpus, "limit": limit})
-    return [Waiting._make(row) for row in rows.all()]
-
-
-def around(session: Session, viewer: User, *, silence: float, limit: int = 100) -> Around:
-    """What the waiting jobs depend on, and `limit` of the viewer's that wait for others.
+def look(session: Session, viewer: User, *, silence: float, limit: int = 100) -> Queue:
+    """The queue as one user sees it: of each sort of slot the first `limit` jobs and as many of their own, and as many
+    that wait for others.
 
     Workers that were not heard of for `silence` seconds do not count.
     """
     values = {"viewer": viewer.id, "silence": silence, "limit": limit}
-    found = session.connection().execute(_AROUND, values).one()
-    return Around(
+    found = session.connection().execute(_QUEUE, values).one()
+    return Queue(
+        waiting=[Waiting._make(one) for one in found.waiting],
+        blocked=[Blocked._make(one) for one in found.blocked],
+        busy=[Busy._make(one) for one in found.busy],
+        living=[Worker(**one) for one in found.living or ()],
+        holds={(one["host"], one["slot"]): Hold(**one) for one in found.holds or ()},
         maintenance=found.maintenance,
         week_ends_in=found.week_ends_in,
-        living=[Worker(**one) for one in found.living],
-        holds={(one["host"], one["slot"]): Hold(**one) for one in found.holds},
-        busy=[Busy(**one) for one in found.busy],
-        blocked=[Blocked(**one) for one in found.blocked],
     )

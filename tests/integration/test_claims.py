@@ -53,7 +53,7 @@ def test_the_queue_says_what_claims_do(database: Database) -> None:
     for owner, priority in [(ada, 0), (ada, 0), (ada, 0), (bob, 0), (ada, 1), (bob, -1)]:
         owners[submitted(database, owner, urgent, priority=priority).id] = owner.name
     with database.transaction() as session:
-        waiting = queue.waiting(session, ada, on_gpus=False)
+        waiting = queue.look(session, ada, silence=15).waiting
     assert [row.place for row in waiting] == [1, 2, 3, 4, 5, 6]
     assert [row.mine for row in waiting] == [row.owner == "ada" for row in waiting]
     taken = []
@@ -68,9 +68,9 @@ def test_the_queue_begins_the_same_however_much_of_it_is_asked_for(database: Dat
     for number in range(60):  # ada's first, then all of theirs in turn
         submitted(database, people[number % 3 if number > 20 else 0], priority=1 if number < 12 else number % 2 - 1)
     with database.transaction() as session:
-        everything = queue.waiting(session, people[1], on_gpus=False, limit=60)
+        everything = queue.look(session, people[1], silence=15, limit=60).waiting
         for limit in (1, 2, 9, 10, 19, 40, 59):
-            some = queue.waiting(session, people[1], on_gpus=False, limit=limit)
+            some = queue.look(session, people[1], silence=15, limit=limit).waiting
             assert some[:limit] == everything[:limit]
             own, all_own = ([row.id for row in rows if row.mine][:limit] for rows in (some, everything))
             assert own == all_own

@@ -1,7 +1,8 @@
-"""What is looked at often is read in one thread, without a transaction: who may not look is still turned away first."""
+"""What is looked at often is read on the event loop, in no transaction: who may not look is turned away first."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import text
 
 from api.app import create_app
 from store import accounts
-from store.database import Database
+from store.database import LOOKS, UNUSED_SECONDS, Database
 from store.settings import Settings
 
 TRAIN = {"kind": "train", "dataset": "digits", "architecture": "convnet", "epochs": 2}
@@ -60,22 +61,63 @@ def test_who_waits_for_a_job_has_asked_once(hurried: TestClient) -> None:
     assert statuses[-1] == 429
 
 
+THERE = text("select pg_backend_pid()")
+
+
+def _cut(database: Database, pid: object) -> None:
+    other = Database(database.url)
+    with other.transaction() as session:  # as a restart does
+        session.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    other.dispose()
+
+
 def test_connections_that_a_restart_has_cut_are_made_anew(database: Database) -> None:
-    there = text("select pg_backend_pid()")
-    for session_of in (database.transaction, database.looking):
-        with session_of() as session:
-            before = session.scalar(there)
-        other = Database(database.url)
-        with other.transaction() as session:  # as a restart does
-            session.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": before})
-        other.dispose()
-        with session_of() as session:
-            assert session.scalar(there) != before
+    with database.transaction() as session:
+        before = session.scalar(THERE)
+    _cut(database, before)
+    with database.transaction() as session:
+        assert session.scalar(THERE) != before
+
+
+@pytest.mark.parametrize("unused", [0.0, UNUSED_SECONDS])
+def test_so_are_those_that_are_looked_with(database: Database, unused: float) -> None:
+    async def looked() -> tuple[object, object]:
+        before = await database.look(lambda session: session.scalar(THERE))
+        assert await database.look(lambda session: session.scalar(THERE)) == before
+        _cut(database, before)
+        await asyncio.sleep(unused)
+        after = await database.look(lambda session: session.scalar(THERE))
+        await database.end_looks()
+        return before, after
+
+    before, after = asyncio.run(looked())
+    assert before != after
 
 
 def test_looking_begins_no_transaction(database: Database) -> None:
     now = text("select now()")
-    with database.looking() as session:
-        assert session.scalar(now) != session.scalar(now)
+
+    async def looked() -> tuple[object, object]:
+        seen = await database.look(lambda session: (session.scalar(now), session.scalar(now)))
+        await database.end_looks()
+        return seen
+
+    first, second = asyncio.run(looked())
+    assert first != second
     with database.transaction() as session:
         assert session.scalar(now) == session.scalar(now)
+
+
+def test_while_one_look_waits_for_the_database_others_are_answered(database: Database) -> None:
+    async def looked() -> list[str]:
+        ended: list[str] = []
+
+        async def one(name: str, seconds: float) -> None:
+            await database.look(lambda session: session.execute(text("select pg_sleep(:n)"), {"n": seconds}))
+            ended.append(name)
+
+        await asyncio.gather(one("slow", 1.0), *(one("quick", 0) for _ in range(3 * LOOKS)))
+        await database.end_looks()
+        return ended
+
+    assert asyncio.run(looked()) == ["quick"] * 3 * LOOKS + ["slow"]
