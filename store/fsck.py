@@ -68,6 +68,13 @@ INVARIANTS: dict[str, str] = {
         select s.id, s.state, count(*) filter (where j.state not in ({_ENDED})) as left_over
         from jobs s join jobs j on j.study_id = s.id group by 1, 2
         having (s.state in ({_ENDED})) <> (count(*) filter (where j.state not in ({_ENDED})) = 0)""",
+    "{0}: it has the label {1}={2}, and is not found by it": """
+        select id, key, value from (
+            select id, key, value, owner_id from jobs, jsonb_each_text(labels)
+            except select job_id, key, value, owner_id from job_labels) missing""",
+    "{0}: it is found by the label {1}={2}, which it has not": """
+        select job_id, key, value from job_labels join jobs on jobs.id = job_id
+        where not labels @> jsonb_build_object(key, value)""",
     "{0}: its newest event is {2}, and the row says {1}": """
         select j.id, j.last_event, max(e.id) from jobs j join events e on e.job_id = j.id
         group by 1, 2 having max(e.id) > j.last_event""",

@@ -32,6 +32,8 @@ WRONGS = {
     ),
     "update jobs set state = 'blocked', waiting_for = 0 where kind = 'report'": "waits for 0 jobs, in truth for 0",
     "update jobs set state = 'running' where kind = 'report'": "it runs without a worker",
+    "update job_labels set value = 'another'": "it has the label lab=vision, and is not found by it",
+    "insert into job_labels select job_id, 'more', 'x', owner_id from job_labels": "is found by the label more=x",
     "update jobs set state = 'queued' where kind = 'train'": "is a study, succeeded, of whose jobs",
 }
 
@@ -44,7 +46,7 @@ def blobs(tmp_path: Path) -> DiskBlobs:
 @pytest.fixture
 def done(database: Database, blobs: DiskBlobs) -> Database:
     """A study that has ended."""
-    submitted(database, person(database, "ada"), STUDY)
+    submitted(database, person(database, "ada"), STUDY, labels={"lab": "vision"})
     Hand(database, blobs).do_everything()
     return database
 

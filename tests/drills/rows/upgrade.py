@@ -38,8 +38,9 @@ SAVED = 3
 SPEC = RehearsalSpec(steps=6, seconds=0.02)
 
 INSERT = """
-    insert into jobs (id, kind, owner_id, spec, slot, state, waiting_for, queued_at, last_event)
-    values (:id, 'rehearsal', :owner, cast(:spec as jsonb), 'accelerator', :state, :waiting_for, now(), 1)"""
+    insert into jobs (id, kind, owner_id, spec, labels, slot, state, waiting_for, queued_at, last_event)
+    values (:id, 'rehearsal', :owner, cast(:spec as jsonb), jsonb_build_object('number', right(:id, 3)),
+            'accelerator', :state, :waiting_for, now(), 1)"""
 EVENT = "insert into events (job_id, id, type, data) values (:id, :number, :type, cast(:data as jsonb))"
 CLAIM = """
     update jobs set state = 'running', fence = fence + 1, worker_id = 'wrk_old', started_at = now(),
