@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import select as polling
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ class Database:
         self._how: dict[str, Any] = {"connect_args": patience, "json_deserializer": from_json}  # a third of json's time
         self.engine = create_engine(url, pool_size=pool_size, max_overflow=10, **self._how)
         self._watch(self.engine)
+        self._turns = asyncio.Semaphore(LOOKS)
+        """To wait for a connection in the pool would be to wait for those that could not be made."""
         configure_mappers()  # else the first statement would
 
     @contextmanager
@@ -50,7 +53,7 @@ class Database:
         It is computed on the event loop, which goes on with other work while PostgreSQL has a statement, and not while
         Python computes: for what takes milliseconds.
         """
-        async with AsyncSession(self._looks) as session:
+        async with self._turns, AsyncSession(self._looks) as session:
             return await session.run_sync(see)
 
     async def end_looks(self) -> None:

@@ -10,17 +10,21 @@ down_revision = "2026_11_26_labels"
 branch_labels = None
 depends_on = None
 
-_BATCH = sa.text("""
-    with batch as (
-        select id, owner_id, labels from jobs where labels <> '{}' and id > :last order by id limit 10000
-    ), noted as (
-        insert into job_labels (job_id, key, value, owner_id)
-        select id, key, value, owner_id from batch, jsonb_each_text(labels)
-        on conflict do nothing
-    )
-    select max(id) from batch
+_UP_TO = sa.text("""
+    select max(id) from (
+        select id from jobs where labels <> '{}' and id > :last order by id limit 10000
+    ) batch
 """)
-"""A few at a time: what is noted of a job holds it until the commit, and a slot that wants it would take another."""
+_BATCH = sa.text("""
+    insert into job_labels (job_id, key, value, owner_id)
+    select id, key, value, owner_id
+    from (
+        select id, owner_id, labels from jobs where labels <> '{}' and id > :last and id <= :up_to for key share
+    ) batch, jsonb_each_text(labels)
+    on conflict do nothing
+""")
+"""A few at a time: what is noted of a job holds it until the commit, and a slot that wants it would take another. Who
+deletes one is waited for: what is gone has no labels."""
 _TAKEN_AWAY = """
     delete from job_labels using jobs
     where jobs.id = job_id and not jobs.labels @> jsonb_build_object(key, value)
@@ -31,10 +35,10 @@ _TAKEN_AWAY = """
 def upgrade() -> None:
     """Done twice, as after an end in the middle, it does the same."""
     with op.get_context().autocommit_block():
-        last: str | None = ""
-        while last is not None:
-            last = op.get_bind().scalar(_BATCH, {"last": last})
-        op.execute(_TAKEN_AWAY)
+        jobs, last = op.get_bind(), ""
+        while (up_to := jobs.scalar(_UP_TO, {"last": last})) is not None:
+            jobs.execute(_BATCH, {"last": last, "up_to": up_to})
+            last = up_to
         op.execute("drop index concurrently if exists jobs_in_line")
         op.create_index(
             "jobs_in_line",
@@ -44,6 +48,7 @@ def upgrade() -> None:
             postgresql_where=sa.text("state = 'queued'"),
             postgresql_concurrently=True,
         )
+        op.execute(_TAKEN_AWAY)  # whoever was writing to a job before that index was there has ended
         for name in ("jobs_to_claim", "jobs_labelled"):
             op.execute(f"drop index concurrently if exists {name}")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from alembic import command
 from fastapi.testclient import TestClient
@@ -9,12 +12,15 @@ from sqlalchemy import select, text
 
 from local.migrations import config, migrate
 from store.database import Database
+from store.schema import Standing, standing
 from store.tables import Job, JobLabel, User
 from tests.hand import Hand
 from tests.integration.test_api_reading import listed, submitted
 
 NOTED_BEFORE = "2026_11_26_answers"
 """The last schema without a table of labels."""
+NOT_NOTED = "2026_11_26_labels"
+"""The schema whose table is not filled yet."""
 
 
 def noted(database: Database) -> dict[str, dict[str, str]]:
@@ -129,3 +135,20 @@ def test_labels_of_the_jobs_that_there_were_are_noted(ada: TestClient, database:
     assert noted(database) == {id: {"n": str(number), "lab": "vision"} for number, id in enumerate(ids)}
     ada.patch(f"/v1/jobs/{bare}", json={"labels": {"lab": "vision"}})
     assert listed(ada, label="lab=vision") == [bare, *ids[::-1]]
+
+
+def test_a_job_that_is_being_deleted_is_not_noted(ada: TestClient, database: Database) -> None:
+    kept, gone = (submitted(ada, labels={"lab": "vision"}) for _ in range(2))
+    command.downgrade(config(database.url), NOT_NOTED)
+    upgrade = threading.Thread(target=migrate, args=(database.url,))
+    with database.transaction() as session:
+        session.execute(text("delete from job_labels"))
+    with database.transaction() as session:
+        session.execute(text("delete from events where job_id = :id"), {"id": gone})
+        session.execute(text("delete from jobs where id = :id"), {"id": gone})
+        upgrade.start()
+        time.sleep(1)
+    upgrade.join(60)
+    assert noted(database) == {kept: {"lab": "vision"}}
+    with database.transaction() as session:
+        assert standing(session) is Standing.SAME

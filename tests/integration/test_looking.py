@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from api.app import create_app
 from store import accounts
@@ -121,3 +124,17 @@ def test_while_one_look_waits_for_the_database_others_are_answered(database: Dat
         return ended
 
     assert asyncio.run(looked()) == ["quick"] * 3 * LOOKS + ["slow"]
+
+
+@pytest.mark.full
+def test_who_waits_for_a_server_that_does_not_answer_waits_no_longer_than_it_takes_to_give_up() -> None:
+    with tempfile.TemporaryDirectory(prefix="sieve-") as folder, socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{folder}/.s.PGSQL.5432")
+        silent.listen(50)
+
+        async def looked() -> list[object]:
+            database = Database(f"postgresql+psycopg://ada@/sieve?host={folder}")
+            looks = [database.look(lambda session: session.scalar(THERE)) for _ in range(2 * LOOKS)]
+            return await asyncio.wait_for(asyncio.gather(*looks, return_exceptions=True), 20)
+
+        assert {type(one) for one in asyncio.run(looked())} == {OperationalError}
