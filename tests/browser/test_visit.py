@@ -160,12 +160,17 @@ def test_what_is_wrong_stands_beside_its_field(visit: Open) -> None:
     expect(page.locator("[name='dataset.name']")).to_have_value("digitz")
 
 
-def test_what_is_no_number_breaks_no_page(visit: Open, service: Service) -> None:
-    window = visit()
-    window.go("/new/train?dataset.name=digits&architecture.name=convnet&epochs=1&name=broken")
+def short_training(window: Visit, name: str) -> str:
+    """Submit one by the form; gives its id."""
+    window.go(f"/new/train?dataset.name=digits&architecture.name=convnet&epochs=1&name={name}")
     window.page.get_by_role("button", name="Submit").click()
     window.page.wait_for_url("**/jobs/job_*")
-    id = window.page.url.rpartition("/")[2]
+    return window.page.url.rpartition("/")[2]
+
+
+def test_what_is_no_number_breaks_no_page(visit: Open, service: Service) -> None:
+    window = visit()
+    id = short_training(window, "broken")
     window.wait_for_state("succeeded")
     database = Database(service.postgres.url())
     with database.transaction() as session:
@@ -183,10 +188,7 @@ def test_what_is_no_number_breaks_no_page(visit: Open, service: Service) -> None
 
 def test_who_leaves_a_page_is_not_brought_back_when_it_grows(visit: Open, service: Service) -> None:
     window = visit()
-    window.go("/new/train?dataset.name=digits&architecture.name=convnet&epochs=1&name=left behind")
-    window.page.get_by_role("button", name="Submit").click()
-    window.page.wait_for_url("**/jobs/job_*")
-    id = window.page.url.rpartition("/")[2]
+    id = short_training(window, "left behind")
     held: list[Route] = []
     window.page.route("**/datasets", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
     window.page.get_by_role("link", name="Datasets").click(no_wait_after=True)
